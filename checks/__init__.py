@@ -1,0 +1,1 @@
+"""Nagios/NRPE checks for research infrastructure; each module named check_* is one command."""

@@ -1,0 +1,1 @@
+"""Carries Nagios perfdata to Graphite: grammar, spool, delivery; and the tap."""
