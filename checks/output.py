@@ -1,0 +1,137 @@
+"""What leaves a check: clean text, clean labels, plain numbers, and never more bytes than the road carries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+DEFAULT_BUDGET = 4000
+COMPRESSED_NOTE = " [compressed, graphios-tap expands it]"
+_FIRST_LINE = 400
+_DIRTY_LABEL = re.compile(r"[^A-Za-z0-9_-]")
+# Control characters, surrogates and line separators; "|" starts perfdata, "<" and ">" could be markup on a status page.
+_DIRTY_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029|]")
+_DIRTY_NAME = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069|<>]")
+
+
+def clean_text(text: str) -> str:
+    """Return `text` as one line without control characters and without "|"."""
+    return _DIRTY_TEXT.sub(" ", text.replace("|", "/").replace("\n", "; ")).strip()
+
+
+def clean_name(name: str) -> str:
+    """Return a name that came from outside so that it can stand in the text: no control characters, markup or "|"."""
+    return _DIRTY_NAME.sub("?", name)
+
+
+def label_part(raw: str) -> str:
+    """Return `raw` as one part of a label: [A-Za-z0-9_-]; where that changed it, a hash of the raw name keeps it apart."""
+    if raw and not _DIRTY_LABEL.search(raw):
+        return raw
+    import hashlib
+
+    digest = hashlib.sha256(raw.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    return f"{_DIRTY_LABEL.sub('_', raw)[:60]}_{digest}"
+
+
+def decimal(value: float) -> str:
+    """Return `value` as a plain decimal, at most six places, without exponent."""
+    if isinstance(value, int):
+        return str(value)
+    text = f"{value:.6f}".rstrip("0").rstrip(".")
+    return "0" if text == "-0" else text
+
+
+def perfdata(label: str, value: float, unit: str = "", warning: object = None, critical: object = None) -> str:
+    """Return one perfdata item, `label=value[unit][;warn[;crit]]`."""
+    item = f"{label}={decimal(value)}{unit}"
+    if warning is None and critical is None:
+        return item
+    return f"{item};{'' if warning is None else warning};{'' if critical is None else critical}".rstrip(";")
+
+
+class Output:
+    """The parts of a check's output: first line, perfdata with the most important first, and lines below."""
+
+    def __init__(self, first: str, metrics: Sequence[str] = (), lines: Sequence[str] = ()) -> None:
+        self.first = clean_text(first)
+        if len(self.first) > _FIRST_LINE:
+            self.first = self.first[: _FIRST_LINE - 1] + "…"
+        self.metrics = metrics
+        self.lines = [clean_text(line) for line in lines]
+
+    def render(self, budget: int = DEFAULT_BUDGET, compress: bool = False) -> str:
+        """Return the text, at most `budget` bytes of UTF-8; whole metrics and lines are dropped to fit, and the text says so."""
+        whole = _join(self.first, self.metrics, self.lines)
+        if _size(whole) <= budget:
+            return whole
+        return self._compressed(whole, budget) if compress else self._cut(budget)
+
+    def _cut(self, budget: int) -> str:
+        """Metrics and lines share what the first line leaves: lines get what metrics do not need, but half where both lack room."""
+        first = _fit(self.first, max(budget - 80, 20))
+        room = budget - _size(first) - 70
+        lines_size = sum(_size(line) + 1 for line in self.lines)
+        metrics_size = sum(map(len, self.metrics)) + len(self.metrics)
+        metrics_room = max(room - lines_size, min(room // 2, metrics_size)) if lines_size else room
+        metrics = _take(self.metrics, metrics_room)
+        lines = _take(self.lines, room - sum(_size(item) + 1 for item in metrics))
+        if len(metrics) < len(self.metrics):
+            first += f" [{len(metrics)} of {len(self.metrics)} metrics fit]"
+        if len(lines) < len(self.lines):
+            first += f" [{len(lines)} of {len(self.lines)} lines fit]"
+        return _join(first, metrics, lines)
+
+    def _compressed(self, whole: str, budget: int) -> str:
+        """Deflate the whole text; where even that is too large, the most metrics (and lines before them) that fit.
+
+        The form: the first line, `COMPRESSED deflate base64 <bytes when expanded>`, then base64 of zlib's format (RFC 1950).
+        """
+        packed = self._pack(whole)
+        if len(packed) <= budget:
+            return packed.decode("ascii", "replace") if packed.isascii() else packed.decode("utf-8")
+        low, high = 0, len(self.metrics)
+        best = self._cut(budget)
+        while low < high:
+            middle = (low + high + 1) // 2
+            first = self.first + f" [{middle} of {len(self.metrics)} metrics fit]"
+            packed = self._pack(_join(first, self.metrics[:middle], ()), first)
+            if len(packed) <= budget:
+                low, best = middle, packed.decode("utf-8")
+            else:
+                high = middle - 1
+        return best
+
+    def _pack(self, text: str, first: str | None = None) -> bytes:
+        import binascii
+        import zlib
+
+        raw = text.encode("utf-8", "replace")
+        head = f"{first or self.first}{COMPRESSED_NOTE}\nCOMPRESSED deflate base64 {len(raw)}\n".encode(
+            "utf-8", "replace"
+        )
+        return head + binascii.b2a_base64(zlib.compress(raw, 6))
+
+
+def _join(first: str, metrics: Sequence[str], lines: Sequence[str]) -> str:
+    text = f"{first} | {' '.join(metrics)}\n" if metrics else f"{first}\n"
+    return text + "".join(f"{line}\n" for line in lines)
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+
+
+def _fit(text: str, size: int) -> str:
+    while _size(text) > size:
+        text = text[: len(text) * size // _size(text) - 1] + "…" if size > 10 else text[:size]
+    return text
+
+
+def _take(items: Sequence[str], room: int) -> Sequence[str]:
+    """Return the leading items whose bytes, each with a separator, fit into `room`."""
+    for number, item in enumerate(items):
+        room -= _size(item) + 1
+        if room < 0:
+            return items[:number]
+    return items
