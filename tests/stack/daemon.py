@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -50,7 +51,8 @@ def clean_environment(root: Path, user: str | None) -> dict[str, str]:
 class Daemon:
     """A process in a session of its own. `user` is given as root only; None means the caller.
 
-    `root` is the folder of the stack it belongs to (default: where its log lies); `env` is added to a clean environment.
+    `root` is the folder of the stack it belongs to (default: where its log lies); `env` is added to a clean environment;
+    `inside` is what puts the process into a namespace (Namespace.entered).
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Daemon:
         cwd: Path | None = None,
         user: str | None = None,
         root: Path | None = None,
+        inside: Callable[[], AbstractContextManager[Callable[[], None] | None]] = nullcontext,
     ) -> None:
         self.name = name
         self.argv = [str(word) for word in argv]
@@ -69,6 +72,7 @@ class Daemon:
         self.cwd = cwd
         self.user = user
         self.root = root or log.parent
+        self.inside = inside
         self.env = clean_environment(self.root, user) | dict(env or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._started: int | None = None
@@ -85,7 +89,7 @@ class Daemon:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         account = pwd.getpwnam(self.user) if self.user else None
         try:
-            with self.log.open("ab") as log:
+            with self.log.open("ab") as log, self.inside() as before_exec:
                 self._process = subprocess.Popen(
                     self.argv,
                     stdin=subprocess.DEVNULL,
@@ -94,6 +98,7 @@ class Daemon:
                     env=self.env,
                     cwd=self.cwd or self.root,
                     start_new_session=True,
+                    preexec_fn=before_exec,
                     user=account.pw_uid if account else None,
                     group=account.pw_gid if account else None,
                     extra_groups=os.getgrouplist(account.pw_name, account.pw_gid) if account else None,
@@ -127,10 +132,9 @@ class Daemon:
         """Ends the process (TERM, after `patience` seconds KILL) and all that is left of its session."""
         if self._process is None:
             return
-        session = [self.pid, *processes.session_of(self.pid)]
         processes.end_all([self.pid] if self.alive() else [], patience)
+        processes.end_all(set(processes.session_of(self.pid)) & set(processes.processes_of(self.root)), patience=0.5)
         self._reap()
-        processes.end_all(set(session) | set(processes.session_of(self.pid)), patience=0.5)
         self._process = None
         self._record().unlink(missing_ok=True)
 
