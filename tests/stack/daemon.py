@@ -36,7 +36,9 @@ def wait_until(predicate: Callable[[], T], seconds: float, what: str) -> T:
 
 
 def clean_environment(root: Path, user: str | None) -> dict[str, str]:
-    """What a daemon sees: nothing of the caller's environment (LIBVIRT_DEFAULT_URI, PYTHONPATH, proxies ...) and the mark of its stack."""
+    """What a daemon sees: nothing of the caller's environment (LIBVIRT_DEFAULT_URI, PYTHONPATH, proxies ...) and the
+    mark of its stack.
+    """
     name = user or pwd.getpwuid(os.getuid()).pw_name
     return {
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
@@ -51,8 +53,8 @@ def clean_environment(root: Path, user: str | None) -> dict[str, str]:
 class Daemon:
     """A process in a session of its own. `user` is given as root only; None means the caller.
 
-    `root` is the folder of the stack it belongs to (default: where its log lies); `env` is added to a clean environment;
-    `inside` is what puts the process into a namespace (Namespace.entered).
+    `root` is the folder of the stack it belongs to (default: where its log lies); `env` is added to a clean
+    environment; `inside` is what puts the process into a namespace (Namespace.entered).
     """
 
     def __init__(
@@ -85,7 +87,10 @@ class Daemon:
         return self._process.pid
 
     def start(self) -> None:
-        """Starts the process; whether it is ready is for its owner to find out. Raises StackError when it can't be executed."""
+        """Starts the process; whether it is ready is for its owner to find out.
+
+        Raises StackError when it can't be executed.
+        """
         self.log.parent.mkdir(parents=True, exist_ok=True)
         account = pwd.getpwnam(self.user) if self.user else None
         try:

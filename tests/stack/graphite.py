@@ -75,7 +75,9 @@ DEBUG = False
 
 
 class Carbon:
-    """carbon-cache with the plaintext, pickle and query ports on 127.0.0.1; the ports stay the same over stop() and start()."""
+    """carbon-cache with the plaintext, pickle and query ports on 127.0.0.1; the ports stay the same over stop() and
+    start().
+    """
 
     def __init__(
         self,
@@ -116,16 +118,28 @@ class Carbon:
             (self.folder / "conf" / "storage-schemas.conf").write_text(self._schemas, encoding="utf-8")
             (self.folder / "conf" / "storage-aggregation.conf").write_text(self._aggregation, encoding="utf-8")
             text = CARBON_CONF.format(
-                folder=self.folder, creates=self._creates, line=self.port, pickle=self.pickle_port, query=self.query_port
+                folder=self.folder,
+                creates=self._creates,
+                line=self.port,
+                pickle=self.pickle_port,
+                query=self.query_port,
             )
             (self.folder / "conf" / "carbon.conf").write_text(text, encoding="utf-8")
             give(self.folder, self._user)
         # carbon refuses to start over the pid file of one that was killed.
         (self.folder / "run" / "carbon-cache-a.pid").unlink(missing_ok=True)
-        argv = ["/usr/bin/carbon-cache", f"--config={self.folder}/conf/carbon.conf", "--instance=a", "--nodaemon", "start"]
+        argv = [
+            "/usr/bin/carbon-cache",
+            f"--config={self.folder}/conf/carbon.conf",
+            "--instance=a",
+            "--nodaemon",
+            "start",
+        ]
         self.daemon = Daemon("carbon", argv, self._root / "log" / "carbon.log", user=self._user, root=self._root)
         self.daemon.start()
-        self.daemon.wait_ready(lambda: accepts(self.port) and accepts(self.query_port), 20, "carbon-cache accepts connections")
+        self.daemon.wait_ready(
+            lambda: accepts(self.port) and accepts(self.query_port), 20, "carbon-cache accepts connections"
+        )
 
     def stop(self) -> None:
         """Ends it; what it had in memory is written first."""
@@ -169,7 +183,9 @@ class GraphiteWeb:
         self.port = self.port or free_port()
         for name in ("conf", "log"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        text = WEB_SETTINGS.format(folder=str(self.folder), whisper=str(self._carbon.whisper), query=self._carbon.query_port)
+        text = WEB_SETTINGS.format(
+            folder=str(self.folder), whisper=str(self._carbon.whisper), query=self._carbon.query_port
+        )
         (self.folder / "conf" / "stack_settings.py").write_text(text, encoding="utf-8")
         give(self.folder, self._user)
         settings = {
@@ -180,11 +196,20 @@ class GraphiteWeb:
         }
         if not (self.folder / "graphite.db").exists():
             env = clean_environment(self._root, self._user) | settings
-            argv: list[str | Path] = ["/usr/bin/python3", "/usr/bin/graphite-manage", "migrate", "--run-syncdb", "-v", "0"]
+            argv: list[str | Path] = [
+                "/usr/bin/python3",
+                "/usr/bin/graphite-manage",
+                "migrate",
+                "--run-syncdb",
+                "-v",
+                "0",
+            ]
             run(argv, "graphite-manage migrate", self._user, env, self.folder)
         argv = ["/usr/bin/gunicorn", "--bind", f"127.0.0.1:{self.port}", "--workers", "1", "--threads", "4"]
         argv += ["--worker-tmp-dir", self.folder, "graphite.wsgi:application"]
-        self.daemon = Daemon("graphite-web", argv, self._root / "log" / "graphite-web.log", settings, self.folder, self._user, self._root)
+        self.daemon = Daemon(
+            "graphite-web", argv, self._root / "log" / "graphite-web.log", settings, self.folder, self._user, self._root
+        )
         self.daemon.start()
         self.daemon.wait_ready(self._answers, 30, "graphite-web answers")
 
@@ -202,12 +227,20 @@ class GraphiteWeb:
             return body
 
     def render(self, target: str, seconds: int = 300) -> dict[str, list[tuple[float | None, int]]]:
-        """The points (value or None, epoch second) of the last `seconds` of every series that `target` matches. Raises StackError."""
+        """The points (value or None, epoch second) of the last `seconds` of every series that `target` matches.
+
+        Raises StackError.
+        """
         try:
-            body = self.get("/render", target=target, **{"from": f"-{seconds}s"}, format="json", noCache="1", maxDataPoints="100000")
+            body = self.get(
+                "/render", target=target, **{"from": f"-{seconds}s"}, format="json", noCache="1", maxDataPoints="100000"
+            )
         except OSError as error:
             raise StackError(f"{self.url}/render: {error}; see {self._root / 'log' / 'graphite-web.log'}") from error
-        return {series["target"]: [(point[0], int(point[1])) for point in series["datapoints"]] for series in json.loads(body)}
+        return {
+            series["target"]: [(point[0], int(point[1])) for point in series["datapoints"]]
+            for series in json.loads(body)
+        }
 
     def latest(self, target: str, seconds: int = 300) -> dict[str, float]:
         """The newest value of every series that `target` matches and that has one."""

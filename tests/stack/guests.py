@@ -13,7 +13,8 @@ IMAGE_BYTES = 1 << 20
 def boot_sector() -> bytes:
     """512 bytes of 16-bit x86 code, a guest without an operating system.
 
-    About once a second it reads one sector of its first disk and writes one; in between it halts, so twenty of them take a seventh of a core.
+    About once a second it reads one sector of its first disk and writes one; in between it halts, so twenty of them
+    take a seventh of a core.
     """
     code = bytes.fromhex(
         # start: the BIOS jumps here (0000:7c00) with the disk's number in dl

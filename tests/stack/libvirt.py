@@ -1,7 +1,8 @@
 """A private libvirtd with real QEMU guests.
 
-Root gets a system daemon inside a private namespace (tests/stack/namespace.py); an ordinary user, and root where namespaces are forbidden, gets a
-session daemon with folders of its own. The guests' NICs are taps where taps can be made, so that libvirt can count their traffic.
+Root gets a system daemon inside a private namespace (tests/stack/namespace.py); an ordinary user, and root where
+namespaces are forbidden, gets a session daemon with folders of its own. The guests' NICs are taps where taps can be
+made, so that libvirt can count their traffic.
 """
 
 from __future__ import annotations
@@ -70,7 +71,10 @@ class Libvirt:
         return self.uri + "-ro" if self.system else self.uri
 
     def start(self) -> None:
-        """Starts libvirtd and waits until it answers; up to 10 s when it has never looked at this QEMU before. Raises StackError."""
+        """Starts libvirtd and waits until it answers; up to 10 s when it has never looked at this QEMU before.
+
+        Raises StackError.
+        """
         self._sockets.mkdir(parents=True, exist_ok=True)
         for name in ("disks", "log"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
@@ -119,7 +123,7 @@ class Libvirt:
         """Ends libvirtd and (unless told otherwise) the guests and the namespace."""
         if guests:
             for name in list(self._guests):
-                pid = self._pid_file(name)
+                pid = self._qemu(name)
                 if pid:
                     processes.end_all([pid], patience=0)
         if self.daemon:
@@ -156,12 +160,27 @@ class Libvirt:
         start: bool = True,
         autostart: bool = False,
     ) -> Guest:
-        """Defines a guest, and starts it. With `linux` a real one (96 MiB), otherwise the boot sector (32 MiB, about 44 MB resident). Raises StackError."""
+        """Defines a guest, and starts it.
+
+        With `linux` a real one (96 MiB), otherwise the boot sector (32 MiB, about 44 MB resident). Raises StackError.
+        """
         import libvirt
 
         memory = memory_mib or (96 if linux else 32)
         kernel, initrd = (linux.kernel, linux.initrd) if linux else (None, None)
-        guest = Guest(name, next(self._numbers), self.folder / "disks", vcpus, memory, nics, self.taps, disks, balloon, kernel, initrd)
+        guest = Guest(
+            name,
+            next(self._numbers),
+            self.folder / "disks",
+            vcpus,
+            memory,
+            nics,
+            self.taps,
+            disks,
+            balloon,
+            kernel,
+            initrd,
+        )
         make_disks(guest)
         give(self.folder / "disks", daemon_user())
         with self.connection() as connection:
@@ -205,7 +224,7 @@ class Libvirt:
 
     def qemu_pid(self, name: str) -> int:
         """Process id of a running guest's QEMU. Raises StackError when it does not run."""
-        if not (pid := self._pid_file(name)):
+        if not (pid := self._qemu(name)):
             raise StackError(f"guest {name} does not run")
         return pid
 
@@ -226,13 +245,9 @@ class Libvirt:
 
         wait_until(reported, seconds, f"balloon statistics of guest {name}")
 
-    def _pid_file(self, name: str) -> int | None:
-        folder = self._namespace.inside("/run/libvirt/qemu") if self.system else self._sockets / "run" / "libvirt" / "qemu" / "run"
-        try:
-            inner = int((folder / f"{name}.pid").read_text(encoding="ascii"))
-        except (OSError, ValueError):
-            return None
-        return next((pid for pid in processes.processes_of(self._root) if namespace.inner_pid(pid) == inner), None)
+    def _qemu(self, name: str) -> int | None:
+        mark = f"\0{self._guests[name].uuid}\0".encode()
+        return next((pid for pid in processes.processes_of(self._root) if mark in processes.command_line(pid)), None)
 
     def _give_address(self, domain: Any, guest: Guest) -> None:
         """Gives the host's end of the first NIC an address, so that the guest's pings are answered."""

@@ -88,7 +88,10 @@ def _make(folder: Path, image: LinuxImage) -> None:
     tree = work / "tree"
     for package in work.glob("*.deb"):
         run(["dpkg-deb", "-x", package, tree], f"unpacking {package.name}")
-    files = {"init": INIT.format(modules=" ".join(MODULES)).encode(), "bin/busybox": (tree / "bin/busybox").read_bytes()}
+    files = {
+        "init": INIT.format(modules=" ".join(MODULES)).encode(),
+        "bin/busybox": (tree / "bin/busybox").read_bytes(),
+    }
     for module in MODULES:
         for found in tree.rglob(f"{module}.ko"):
             files[f"lib/{module}.ko"] = found.read_bytes()
@@ -100,7 +103,9 @@ def _make(folder: Path, image: LinuxImage) -> None:
 
 
 def newc_archive(files: dict[str, bytes]) -> bytes:
-    """A cpio archive ("newc" format, see cpio(5)) of executable files and the folders they need, as the kernel unpacks it."""
+    """A cpio archive ("newc" format, see cpio(5)) of executable files and the folders they need, as the kernel unpacks
+    it.
+    """
     folders = {"bin", "lib", "proc", "sys", "dev", "tmp"} | {os.path.dirname(name) for name in files} - {""}  # noqa: PTH120
     entries = [(name, stat.S_IFDIR | 0o755, b"") for name in sorted(folders)]
     entries += [(name, stat.S_IFREG | 0o755, data) for name, data in files.items()]

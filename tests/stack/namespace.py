@@ -1,8 +1,9 @@
-"""Private mount, network and process namespaces for libvirtd and its guests: nothing of the machine's own libvirt, files or network is touched.
+"""Private mount, network and process namespaces for libvirtd and its guests: nothing of the machine's own libvirt, files
+or network is touched.
 
-Only root can have them. Inside, /run, /var/lib, /var/cache, /var/log and /etc/libvirt are folders of the stack, /etc/passwd and /etc/group are copies with
-libvirt's user in them, /dev/kvm is not usable, and the taps of the guests are the only network devices beside lo. When the holder ends, the
-kernel ends everything inside.
+Only root can have them. Inside, /run, /var/lib, /var/cache, /var/log and /etc/libvirt are folders of the stack,
+/etc/passwd and /etc/group are copies with libvirt's user in them, /dev/kvm is not usable, and the taps of the guests
+are the only network devices beside lo. When the holder ends, the kernel ends everything inside.
 """
 
 from __future__ import annotations
@@ -44,15 +45,6 @@ def taps_available() -> bool:
     return True
 
 
-def inner_pid(pid: int) -> int | None:
-    """The process id that a process has in its own namespace (NSpid in /proc/PID/status, see proc(5))."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[-1]) for line in lines if line.startswith("NSpid:")), None)
-
-
 def _setns(descriptor: int) -> None:
     if _LIBC.setns(descriptor, 0):
         number = ctypes.get_errno()
@@ -77,7 +69,10 @@ class Namespace:
         """Makes the namespace. Raises StackError."""
         for hidden in HIDDEN:
             self.inside(hidden).mkdir(parents=True, exist_ok=True)
-        for name, line in (("passwd", f"{LIBVIRT_USER}:x:64055:64055::/nonexistent:/usr/sbin/nologin"), ("group", f"{LIBVIRT_USER}:x:64055:")):
+        for name, line in (
+            ("passwd", f"{LIBVIRT_USER}:x:64055:64055::/nonexistent:/usr/sbin/nologin"),
+            ("group", f"{LIBVIRT_USER}:x:64055:"),
+        ):
             text = Path(f"/etc/{name}").read_text(encoding="utf-8", errors="surrogateescape")
             if not any(entry.startswith(f"{LIBVIRT_USER}:") for entry in text.splitlines()):
                 text = text.rstrip("\n") + f"\n{line}\n"
@@ -94,13 +89,16 @@ class Namespace:
     def init(self) -> int:
         """Process id, as seen from outside, of the first process inside. Raises StackError when there is none."""
         for pid in processes.session_of(self.holder.pid) if self.holder else ():
-            if inner_pid(pid) == 1:
+            if processes.inner_pid(pid) == 1:
                 return pid
         raise StackError("the private namespace is not there")
 
     @contextmanager
     def entered(self) -> Iterator[Callable[[], None]]:
-        """While it is open, processes started by this thread begin inside, if they call what it yields before exec. Raises StackError."""
+        """While it is open, processes started by this thread begin inside, if they call what it yields before exec.
+
+        Raises StackError.
+        """
         init = self.init()
         with ExitStack() as closing:
 
@@ -151,7 +149,9 @@ class Namespace:
                     self.inside(path).mkdir(parents=True, exist_ok=True)
                     shown.mkdir(parents=True, exist_ok=True)
                     lines.append(f"mount --bind {shlex.quote(str(shown))} {shlex.quote(str(self.inside(path)))}")
-        lines += [f"mount --rbind {shlex.quote(str(self.inside(hidden)))} {hidden}" for hidden in HIDDEN if hidden != "/run"]
+        lines += [
+            f"mount --rbind {shlex.quote(str(self.inside(hidden)))} {hidden}" for hidden in HIDDEN if hidden != "/run"
+        ]
         for name in ("passwd", "group"):
             lines.append(f"mount --bind {shlex.quote(str(self.folder / name))} /etc/{name}")
         if Path("/dev/kvm").exists():

@@ -1,7 +1,8 @@
 """Where a stack lies: its folder, short socket folder, user and free ports.
 
-The daemons that run as user `nagios` when root calls must be able to read their files. A clone under root's home (mode 0700) is not readable to them: then
-the run folders, the virtual environment and a copy of the sources lie below /var/lib/testbed-checks/ (see bin/lib/install), linked from `var/place`.
+The daemons that run as user `nagios` when root calls must be able to read their files. A clone under root's home
+(mode 0700) is not readable to them: then the run folders, the virtual environment and a copy of the sources lie below
+/var/lib/testbed-checks/ (see bin/lib/install), linked from `var/place`.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ def command(name: str) -> Path:
 
 
 def sources() -> Path:
-    """The project's files where the daemons' user can read them: the clone itself, or the copy beside the virtual environment."""
+    """The project's files where the daemons' user can read them: the clone itself, or the copy beside the virtual
+    environment.
+    """
     return CLONE if base() == VAR else base() / "src"
 
 
@@ -62,7 +65,9 @@ def give(path: Path, user: str | None) -> Path:
 
 
 def make_root(name: str) -> Path:
-    """An empty stack folder called `name`, which the caller owns until clean(); what a killed owner left there is ended and removed first."""
+    """An empty stack folder called `name`, which the caller owns until clean(); what a killed owner left there is ended
+    and removed first.
+    """
     root = base() / name
     clean(root)
     root.mkdir(parents=True)
@@ -81,7 +86,10 @@ def owner_alive(root: Path) -> bool:
 
 
 def clean(root: Path) -> None:
-    """Ends every process of the stack in `root` and removes its files. Nothing of it is left; harmless where nothing is."""
+    """Ends every process of the stack in `root` and removes its files.
+
+    Nothing of it is left; harmless where nothing is.
+    """
     if not root.exists():
         return
     processes.end_stack(root)
@@ -106,7 +114,9 @@ def _socket_folder_outside(root: Path) -> Path:
 
 
 def socket_folder(root: Path) -> Path:
-    """A folder for Unix sockets with a path short enough for them: `root` itself, or one outside that clean() removes as well."""
+    """A folder for Unix sockets with a path short enough for them: `root` itself, or one outside that clean() removes as
+    well.
+    """
     if len(os.fsencode(root)) <= LONGEST_ROOT:
         return root
     folder = _socket_folder_outside(root)
@@ -141,7 +151,13 @@ def accepts(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def run(argv: list[str | Path], what: str, user: str | None = None, env: dict[str, str] | None = None, cwd: Path | None = None) -> str:
+def run(
+    argv: list[str | Path],
+    what: str,
+    user: str | None = None,
+    env: dict[str, str] | None = None,
+    cwd: Path | None = None,
+) -> str:
     """Standard output of a command that ends by itself. Raises StackError with its last words when it fails."""
     account = pwd.getpwnam(user) if user else None
     try:
