@@ -1,8 +1,8 @@
 """Delivery to carbon's plaintext port, with an acknowledgement.
 
 The protocol has none, but a receiver closes the connection only after it has read everything before our end-of-stream. So: one batch, one
-connection; send, shut down the write side, wait for the peer's end-of-stream, and see that its kernel took every byte. Only then is the batch
-delivered. A receiver that hangs up before that, or answers anything at all, did not take it.
+connection; send, shut down the write side, wait for the peer's end-of-stream, and see that its kernel took every byte. Only then is the
+batch delivered. A receiver that hangs up before that, or answers anything at all, did not take it.
 """
 
 from __future__ import annotations

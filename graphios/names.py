@@ -1,7 +1,8 @@
 """Metric names: `prefix.host.postfix.label`, as Graphios makes them, or `host.service.label` for lines that have neither prefix nor
 postfix.
 
-A dot in a label, prefix or postfix opens a level. Each element ends up as `[A-Za-z0-9_-]`, other characters become `_`. What is cleaned how:
+A dot in a label, prefix or postfix opens a level. Each element ends up as `[A-Za-z0-9_-]`, other characters become `_`. What is cleaned
+how:
 
 - prefix, postfix, host and service are given by the operator of Nagios: cleaned only (dots of a host name become `_`, as with Graphios).
   Two hosts or services that meet in one name are reported.
