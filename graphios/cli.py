@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2
     except KeyboardInterrupt:
-        return 0
+        return 130
 
 
 def _main(options: argparse.Namespace) -> int:

@@ -52,7 +52,8 @@ class Shipper:
         self._read: list[SpoolFile] = []  # files whose last line is in the batch
         self._kept: set[tuple[int, str, int]] = set()  # delivered, but removing failed
         self.sent = self.removed = self.unfinished = 0
-        self.trouble: str | None = None
+        self.trouble = 0  # complaints in this round
+        self._told: dict[str, float] = {}
         self._reported = (0, 0, 0)
 
     @property
@@ -86,7 +87,7 @@ class Shipper:
 
     def _work_off(self, flush: Callable[[], None]) -> None:
         self.unfinished = 0
-        self.trouble = None
+        self.trouble = 0
         waiting = self.spool.scan()
         self._kept &= set(waiting)
         for entry in waiting:
@@ -172,9 +173,14 @@ class Shipper:
             self._complain(error)
 
     def _complain(self, error: GraphiosError) -> None:
-        if str(error) != self.trouble:
+        """Logs it, but not every second."""
+        self.trouble += 1
+        now = time.monotonic()
+        if now - self._told.get(str(error), -_REMIND) >= _REMIND:
+            if len(self._told) > 1000:
+                self._told.clear()
+            self._told[str(error)] = now
             log.error("%s", error)
-        self.trouble = str(error)
 
     def _report(self) -> None:
         now = (self.sent, self.removed, self.rejected)

@@ -26,8 +26,10 @@ def service_line(
     prefix: bytes = b"",
     postfix: bytes = b"",
 ) -> bytes:
-    """One line of service perfdata, with its newline. `timestamp` in epoch seconds. Raises ValueError when host, service, prefix or postfix hold
-    control characters: they would forge a field."""
+    """One line of service perfdata, with its newline. `timestamp` in epoch seconds.
+
+    Raises ValueError when host, service, prefix or postfix hold control characters: they would forge a field.
+    """
     for field in (host, service, prefix, postfix):
         if has_control_characters(field):
             raise ValueError(f"control characters in {field!r}")
@@ -54,7 +56,7 @@ def has_control_characters(field: bytes) -> bool:
 def write(directory: bytes, data: bytes, kind: str = "service") -> bytes:
     """Writes whole lines as a new file `kind`-perfdata.* in the spool `directory`; returns its name.
 
-    It is on disk under a dot name before it gets its own, and no two writers ever choose the same. Raises OSError; then nothing is left behind.
+    It is on disk under a dot name before it gets its own, and no two writers ever choose the same. Raises OSError; then nothing is left.
     """
     global _counter
     _counter += 1

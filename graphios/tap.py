@@ -1,8 +1,8 @@
 """The command `graphios-tap`: runs a plugin, writes all of its perfdata into the graphios spool and hands Nagios the short form.
 
-Nagios Core cuts plugin output above 4,096 bytes at random and silently; this is the way around it for any plugin. State, exit code and death by a signal
-pass through unchanged; when the perfdata can't be spooled, the text says why. Every check of a monitoring server runs through here, so it imports only
-what is built into Python (see the script graphios-tap).
+Nagios Core cuts plugin output above 4,096 bytes at random and silently; this is the way around it for any plugin. State, exit code and
+death by a signal pass through unchanged; when the perfdata can't be spooled, the text says why. Every check of a monitoring server runs
+through here, so it imports only what is built into Python (see the script graphios-tap).
 """
 
 import posix
@@ -14,11 +14,11 @@ from graphios.version import VERSION
 
 USAGE = "graphios-tap --spool DIR --host NAME --service DESC [--prefix P] [--postfix P] [--max-output BYTES] -- COMMAND [ARG...]"
 
-HELP = f"""\
+HELP = """\
 usage: {USAGE}
 
-Runs COMMAND (any Nagios plugin, e.g. check_nrpe), writes all of its perfdata into the spool of graphios, and prints the short form for Nagios:
-the first line, as many whole perfdata items as fit, further lines as fit. Exit code and death by a signal are COMMAND's.
+Runs COMMAND (any Nagios plugin, e.g. check_nrpe), writes all of its perfdata into the spool of graphios, and prints the short form for
+Nagios: the first line, as many whole perfdata items as fit, further lines as fit. Exit code and death by a signal are COMMAND's.
 
   --spool DIR          the spool directory of graphios
   --host NAME          host name for the metric names: '$HOSTNAME$'
@@ -29,8 +29,8 @@ the first line, as many whole perfdata items as fit, further lines as fit. Exit 
   -h, --help           this text (exit code 3, as with every plugin)
   -V, --version        the version
 
-Output that a check of testbed-checks compressed (--compress) is expanded, up to {16} MiB. Where NRPE may have cut the output (exactly 1023 or
-65504 bytes), the last perfdata item is not shipped.
+Output that a check of testbed-checks compressed (--compress) is expanded, up to 16 MiB. Where NRPE may have cut the output (exactly 1023
+or 65504 bytes), the last perfdata item is not shipped.
 The service that uses it should set process_perf_data 0, so that each value takes one road only.
 """
 
@@ -182,6 +182,8 @@ def digest(result: command.Result, options: Options, timestamp: int) -> bytes:
             notes.append(
                 f"perfdata not spooled: {_printable(options.spool.decode('utf-8', 'replace'))}: {error.strerror}"
             )
+    if not notes and raw is result.output and len(raw) <= options.max_output:
+        return raw.replace(b"\0", b" ")
     for note in notes:
         keep = options.max_output // 2
         output.first = (output.first if len(output.first) <= keep else output.first[:keep]) + f" ({note})".encode()
