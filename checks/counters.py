@@ -98,6 +98,13 @@ class Counters:
             return
         self._sources, self.interval, self.why = sources, self._clock - clock, ""
 
+    def mark(self) -> None:
+        """Take now as the time of this run's counters: called when they arrive, because the source may be slow."""
+        before = self._clock
+        self._clock = time.clock_gettime(time.CLOCK_BOOTTIME)
+        if self.interval is not None:
+            self.interval += self._clock - before
+
     def previous(self, source: str, epoch: str) -> dict[str, int]:
         """Return the counters of the run before; empty where the source is new or began a new epoch."""
         entry = self._sources.get(source)
