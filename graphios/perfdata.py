@@ -27,15 +27,17 @@ _EXCERPT = 200
 WS = r" \t\n\r\v\f"
 _NUMBER = r"[-+]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:[eE][-+]?[0-9]+)?"
 
-# What nearly every item looks like. Anything else goes the careful way, one item at a time.
-_PLAIN_LABEL = rf"(?:'([^'={WS}][^'=]{{0,300}}+)'|([^{WS}=';|\[\]]{{1,300}}+))"
-_PLAIN_ITEM = rf"{_PLAIN_LABEL}=(-?[0-9]{{1,40}}+(?:\.[0-9]{{1,40}}+)?+)[a-zA-Z%]*+(?:;[^{WS}'|=]*+)?+"
+# What nearly every item looks like. Anything else goes the careful way, one item at a time. Possessive quantifiers stand on single
+# characters only: around groups Python 3.11 before 3.11.5 (Debian 12) matches wrongly.
+_PLAIN_VALUE = r"=(-?[0-9]{1,40}+(?:\.[0-9]{1,40}+)?)"
+_PLAIN_TAIL = rf"[a-zA-Z%]*+(?:;[^{WS}'|=]*+)?"
+_PLAIN_ITEM = rf"(?:'([^'={WS}][^'=]{{0,300}}+)'|([^{WS}=';|\[\]]{{1,300}}+)){_PLAIN_VALUE}{_PLAIN_TAIL}"
 _FAST = re.compile(rf"{_PLAIN_ITEM}(?:[{WS}]++|\Z)|(.)", re.DOTALL)
-_FAST_RUN = re.compile(rf"(?:{_PLAIN_ITEM}[{WS}]++)*+", re.DOTALL)
+_FAST_RUN = re.compile(rf"(?:{_PLAIN_ITEM}[{WS}]++)*".replace("(-?", "(?:-?").replace("([^", "(?:[^"), re.DOTALL)
 
 _BLANKS = re.compile(rf"[{WS}]*+")
-_QUOTED = re.compile(rf"'((?:[^']|''){{0,{LONGEST_LABEL}}}+)'[ ]*=")
-_VALUE_TOKEN = re.compile(rf"(?:[^{WS};]|;(?!'))*+;?")
+_QUOTED = re.compile(r"'((?:[^']|'')*)'(?!')[ ]*=")
+_VALUE_TOKEN = re.compile(rf"(?:[^{WS};]|;(?!'))*;?")
 _VALUE = re.compile(rf"({_NUMBER})([^\d'|=;]*)", re.DOTALL)
 _RANGE_NUMBER = re.compile(_NUMBER)
 _LONE_NUMBER = re.compile(rf"[{WS}]++[-+]?[0-9.,]++[^{WS}='|]*+(?=[{WS}]|\Z)")
@@ -171,7 +173,7 @@ def _item(text: str, start: int) -> tuple[Metric | None, list[Bad], int]:
 
 def _quoted_label(text: str, start: int) -> tuple[str, int]:
     """The label that opens with the quote at `start` and the position of its `=`; -1 when it is not closed."""
-    match = _QUOTED.match(text, start)
+    match = _QUOTED.match(text, start, start + 2 * LONGEST_LABEL)
     if match and not _NEW_ITEM_INSIDE.search(match[1]):
         return match[1].replace("''", "'"), match.end() - 1
     # A lone quote inside the label (`'Bob's disk'=1`): it ends at the quote that is followed by =.

@@ -1,0 +1,87 @@
+"""Receivers that misbehave, on a free loopback port. The one that behaves is carbon itself, in tests/real."""
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+
+Behaviour = Callable[[socket.socket, list[bytes]], None]
+
+
+def read_all(connection: socket.socket, received: list[bytes]) -> None:
+    """What carbon does: reads to the end-of-stream, then closes."""
+    data = b""
+    while chunk := connection.recv(65536):
+        data += chunk
+    received.append(data)
+
+
+def reset(connection: socket.socket, received: list[bytes]) -> None:
+    """Reads a little, then resets the connection."""
+    received.append(connection.recv(100))
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def close_at_once(connection: socket.socket, received: list[bytes]) -> None:
+    """Closes without reading."""
+
+
+def say_hello(connection: socket.socket, received: list[bytes]) -> None:
+    """Is no carbon: greets, then reads everything."""
+    connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+    read_all(connection, received)
+
+
+class Peer:
+    """The listening receiver: `port`, and what each connection brought in `received`."""
+
+    def __init__(self, host: str, behaviour: Behaviour) -> None:
+        self.received: list[bytes] = []
+        self.behaviour = behaviour
+        self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self._socket.bind((host, 0))
+        self._socket.listen(8)
+        self.port = self._socket.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection = self._socket.accept()[0]
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError):
+                self.behaviour(connection, self.received)
+
+    def close(self) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join(10)
+
+
+@contextlib.contextmanager
+def peer(behaviour: Behaviour = read_all, host: str = "127.0.0.1") -> Iterator[Peer]:
+    """A receiver for the length of a with statement."""
+    running = Peer(host, behaviour)
+    try:
+        yield running
+    finally:
+        running.close()
+
+
+@contextlib.contextmanager
+def deaf() -> Iterator[int]:
+    """The port of a receiver that never accepts and never reads."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(1)
+        yield listening.getsockname()[1]
+
+
+def closed_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
