@@ -91,6 +91,11 @@ class Nagios:
         self._interval = interval_seconds
         self.daemon: Daemon | None = None
 
+    def add(self, config_file: Path, main: str = "") -> None:
+        """Adds a file with objects, and lines for nagios.cfg."""
+        self._config_files.append(config_file)
+        self._main += main
+
     def prepare(self) -> None:
         """Writes the configuration and the folders; start() does it, too."""
         for name in ("tmp", "checkresults", "archives", "spool"):

@@ -1,0 +1,149 @@
+"""The parts of the demo, wired together: who starts after whom, and where its points and pages are."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tests.stack import demo_config, place
+from tests.stack.daemon import Daemon, StackError
+from tests.stack.demo_config import HOST, PREFIX
+from tests.stack.graphite import Carbon, GraphiteWeb
+from tests.stack.libvirt import Libvirt
+from tests.stack.linux_guest import linux_image
+from tests.stack.nagios import Nagios
+from tests.stack.nrpe import Nrpe
+from tests.stack.web import Web
+
+# Metric families as check_virt_stats names them: a series that stands for each, and what it means.
+FAMILIES = ("state", "cpu", "vcpu", "balloon", "net", "block", "host")
+
+
+class Pipeline:
+    """QEMU guests, libvirtd, NRPE, Nagios, graphios, carbon, graphite-web and Apache."""
+
+    def __init__(self, root: Path) -> None:
+        self.user = place.daemon_user()
+        self.root = root
+        self.notes: list[str] = []
+        self.libvirt = Libvirt(root)
+        self.carbon = Carbon(root, self.user, **demo_config.carbon_files())
+        self.graphite = GraphiteWeb(root, self.carbon, self.user)
+        self.nrpe: Nrpe | None = None
+        self.nagios: Nagios | None = None
+        self.web: Web | None = None
+        self.graphios: Daemon | None = None
+
+    def steps(self) -> list[tuple[str, Callable[[], None]]]:
+        """What to do, in order, each with the words to show."""
+        return [
+            ("libvirtd", self.libvirt.start),
+            ("three QEMU guests", self.start_guests),
+            ("carbon", self.carbon.start),
+            ("graphite-web", self.graphite.start),
+            ("NRPE with TLS", self.start_nrpe),
+            ("Nagios", self.start_nagios),
+            ("graphios", self.start_graphios),
+            ("Apache with the pages of Nagios and Graphite", self.start_web),
+        ]
+
+    def start_guests(self) -> None:
+        """Two real Linux guests and one without an operating system; three of the latter where apt can't provide a kernel."""
+        try:
+            linux = linux_image()
+        except StackError as error:
+            linux = None
+            self.notes.append(
+                f"The guests run no Linux but a boot sector, so there is no memory use inside the guest and hardly any traffic: {error}"
+            )
+        self.libvirt.add_guest("web01", linux=linux, vcpus=2)
+        self.libvirt.add_guest("db01", linux=linux, disks=2)
+        self.libvirt.add_guest("bare01")
+        if not self.libvirt.taps:
+            self.notes.append(
+                "No network counters: libvirt counts only the traffic of tap devices, and making them takes root and /dev/net/tun."
+            )
+
+    def start_nrpe(self) -> None:
+        """The node's side: NRPE with mutual TLS and the checks."""
+        commands = demo_config.nrpe_commands(self.libvirt.uri_ro)
+        self.nrpe = Nrpe(self.root, commands, True, self.user, include=demo_config.nrpe_files(self.root, self.libvirt.uri_ro))
+        self.nrpe.start()
+
+    def start_nagios(self) -> None:
+        """The monitoring server's side."""
+        assert self.nrpe
+        nagios = Nagios(self.root, [], self.user, interval_seconds=demo_config.CHECK_SECONDS)
+        demo_config.configure(nagios, self.nrpe)
+        self.nagios = nagios
+        nagios.start()
+
+    def start_graphios(self) -> None:
+        """The shipper, from Nagios's spool to carbon."""
+        assert self.nagios
+        config = demo_config.graphios_config(self.root, self.nagios.spool, self.carbon.port)
+        place.give(config.parent, self.user)
+        argv = [place.command("graphios"), "--config", config]
+        log = self.root / "log" / "graphios.log"
+        env = {"STATE_DIRECTORY": str(config.parent)}
+        self.graphios = Daemon("graphios", argv, log, env, cwd=config.parent, user=self.user, root=self.root)
+        self.graphios.start()
+        self.graphios.wait_ready(lambda: True, 5, "graphios starts")
+
+    def start_web(self) -> None:
+        """The pages."""
+        assert self.nagios
+        self.web = Web(self.root, self.nagios, self.graphite, self.user)
+        self.web.start()
+
+    def families(self) -> list[str]:
+        """The metric families whose points are to be expected here."""
+        return [family for family in FAMILIES if family != "net" or self.libvirt.taps]
+
+    def points(self, family: str) -> dict[str, float]:
+        """The newest value of each series of a family that has arrived in Graphite."""
+        middle = "" if family == "host" else "*."
+        targets = ",".join(f"{PREFIX}.{HOST}.{middle}{family}{rest}" for rest in ("", ".*", ".*.*"))
+        return self.graphite.latest(f"group({targets})")
+
+    def diagnosis(self) -> str:
+        """Where the points may have got stuck, for the error message."""
+        assert self.nagios
+        status = self.nagios.status()
+        said = [f"Nagios has of {service}: {fields.get('plugin_output', '')}" for (_, service), fields in status.items() if service]
+        parts = [daemon.name for daemon in (self.graphios, self.carbon.daemon, self.graphite.daemon) if daemon and not daemon.alive()]
+        dead = f"{', '.join(parts)} ended; " if parts else ""
+        return f"{'; '.join(said)}; {dead}see {self.root / 'log' / 'graphios.log'}"
+
+    def ending(self, found: Mapping[str, Mapping[str, float]]) -> str:
+        """What to tell at the end of the start: the values, the pages, the commands."""
+        assert self.nrpe
+        assert self.web
+        width = max(len(name) for points in found.values() for name in points)
+        lines = ["", f"  {'family':<9}{'metric':<{width}}  newest value"]
+        for family, points in found.items():
+            for name in sorted(points)[:4]:
+                lines.append(f"  {family:<9}{name:<{width}}  {points[name]:.12g}")
+            if len(points) > 4:
+                lines.append(f"  {'':<9}and {len(points) - 4} more")
+        graph = f"{self.web.graphite_url}render?from=-10min&target={PREFIX}.{HOST}.*.cpu.percent"
+        check = demo_config.check_by_hand(self.libvirt.uri_ro)
+        lines += ["", *(f"  Note: {note}" for note in self.notes), ""] if self.notes else [""]
+        lines += [
+            f"  Nagios    {self.web.nagios_url}",
+            f"  services  {self.web.status_url}",
+            f"  Graphite  {self.web.graphite_url}",
+            f"  a graph   {graph}",
+            "",
+            "  The check by hand, as Nagios runs it through NRPE with TLS:",
+            f"    {shlex.join(self.nrpe.check_argv('check_virt_stats'))}",
+            "  and on the node itself:",
+            f"    {shlex.join(check)}",
+            "  The guests:",
+            f"    {shlex.join(['virsh', '-c', self.libvirt.uri, 'list', '--all'])}",
+            "",
+            "  bin/demo status   shows this again",
+            "  bin/demo stop     ends everything",
+        ]
+        return "\n".join(lines)
