@@ -34,14 +34,14 @@ class Declared(NamedTuple):
 class _AddRule(argparse.Action):
     """Adds `RANGE` or `REGEX=RANGE` to the option's rules, whatever the order."""
 
-    def __init__(self, *, initial: str, **keywords: Any) -> None:
-        self.initial = initial
+    def __init__(self, *, initial: str, sizes: bool, **keywords: Any) -> None:
+        self.initial, self.sizes = initial, sizes
         super().__init__(**keywords)
 
     def __call__(self, parser: Any, namespace: Values, values: Any, option_string: str | None = None) -> None:
         rules = getattr(namespace, self.dest)
         if rules is self.default:
-            rules = RangeRules(self.initial)
+            rules = RangeRules(self.initial, self.sizes)
             setattr(namespace, self.dest, rules)
         try:
             rules.add(values)
@@ -61,10 +61,14 @@ class Options:
         """Declare an option as argparse's add_argument takes it; `help` says what it does, without the default."""
         self._declare(self._group, flags, help, default, keywords)
 
-    def rules(self, *flags: str, help: str, default: str = "") -> None:
-        """Declare thresholds: `RANGE` for all, `REGEX=RANGE` for the objects whose whole name matches; repeatable."""
+    def rules(self, *flags: str, help: str, default: str = "", sizes: bool = False) -> None:
+        """Declare thresholds: `RANGE` for all, `REGEX=RANGE` for the objects whose whole name matches; repeatable.
+
+        `sizes`: numbers may end in K, M, G, T, P or E (powers of 1024).
+        """
+        rules = RangeRules(default, sizes)
         self.add(
-            *flags, help=help, default=RangeRules(default), action=_AddRule, initial=default, metavar="[REGEX=]RANGE"
+            *flags, help=help, default=rules, action=_AddRule, initial=default, sizes=sizes, metavar="[REGEX=]RANGE"
         )
         self._redeclare(default)
 

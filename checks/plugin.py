@@ -6,6 +6,7 @@ Exit codes and output: monitoring-plugins developer guidelines.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, NoReturn
@@ -16,7 +17,7 @@ from nagiosplugin import Critical, Metric, Ok, Result, Unknown, Warn
 from checks.deadline import BadInput, CheckError, Watchdog, stage
 from checks.options import Asked, Options, UsageError, Values
 from checks.output import Output, clean_name, clean_text, decimal
-from checks.ranges import RangeRules, violation
+from checks.ranges import RangeRules, plain, violation
 from checks.version import VERSION
 
 __all__ = [
@@ -101,17 +102,30 @@ class Resource(nagiosplugin.Resource):  # type: ignore[misc]
 class Threshold(nagiosplugin.Context):  # type: ignore[misc]
     """Judges a number by the ranges that hold for its object; metric names are "object" or "object what"."""
 
-    def __init__(self, name: str, warning: RangeRules, critical: RangeRules, *, word: str = "", unit: str = "") -> None:
+    def __init__(
+        self,
+        name: str,
+        warning: RangeRules,
+        critical: RangeRules,
+        *,
+        word: str = "",
+        unit: str = "",
+        show: Callable[[float], str] = plain,
+    ) -> None:
+        """`word` and `unit` stand around the value in the text; `show` writes value and limit."""
         super().__init__(name)
-        self.warning, self.critical, self.word, self.unit = warning, critical, word or name, unit
+        self.warning, self.critical, self.word, self.unit, self.show = warning, critical, word or name, unit, show
 
     def evaluate(self, metric: Metric, resource: Resource) -> Result:
         """Return the result; its hint says value and limit."""
+        if not math.isfinite(metric.value):  # compares as inside any range
+            return Result(Unknown, f"{clean_name(metric.name)} {self.word} is not a number", metric)
         for severity, rules in ((Critical, self.critical), (Warn, self.warning)):
             limit = rules.find(metric.name)
             if limit is not None and not limit.match(metric.value):
                 subject = f"{clean_name(metric.name)} {self.word}".strip()
-                said = f"{subject} {decimal(round(metric.value, 2))}{self.unit} ({violation(limit, metric.value)})"
+                value = self.show(round(metric.value, 2))
+                said = f"{subject} {value}{self.unit} ({violation(limit, metric.value, self.show)})"
                 return Result(severity, said, metric)
         return Result(Ok, None, metric)
 

@@ -7,40 +7,69 @@ reads too kindly (an empty text, a number instead of text) never gets there, bec
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from nagiosplugin import Range
 
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)"
 _RANGE = re.compile(rf"@?(?:(?P<start>~|{_NUMBER})?(?P<colon>:))?(?P<end>{_NUMBER})?", re.ASCII)
 _REGEX_LENGTH = 1000
+_LONGEST_NUMBER = 30
+_SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)([KMGTPE])(?:i?B)?(?=:|$)", re.ASCII | re.IGNORECASE)
 
 
-def parse_range(text: str) -> Range | None:
+class Limit(Range):  # type: ignore[misc]
+    """A range whose text has no exponent, as perfdata needs it (nagiosplugin writes 0.00001 as 1e-05)."""
+
+    def __str__(self) -> str:
+        start = "~:" if self.start == float("-inf") else f"{plain(self.start)}:" if self.start else ""
+        end = "" if self.end == float("inf") else plain(self.end)
+        return ("@" if self.invert else "") + (f"{start}{end}" or "0:")
+
+
+def parse_range(text: str, sizes: bool = False) -> Limit | None:
     """Return the range written in `text`, or None where it is empty: no range, no alert.
 
-    Raises ValueError with a text for the operator.
+    `sizes`: numbers may end in K, M, G, T, P or E (powers of 1024). Raises ValueError with a text for the operator.
     """
     text = text.strip()
     if not text:
         return None
-    found = _RANGE.fullmatch(text)
+    plainly = _SIZE.sub(_bytes, text) if sizes else text
+    found = _RANGE.fullmatch(plainly)
     if not found or not (found["colon"] or found["end"]):
-        raise ValueError(f"{text!r} is not a Nagios range (such as 90, 10:, ~:5, 10:20 or @10:20, plain decimals)")
+        written = "with or without K, M, G, T" if sizes else "plain decimals"
+        raise ValueError(f"{text!r} is not a Nagios range (such as 90, 10:, ~:5, 10:20 or @10:20, {written})")
+    if max(len(found["start"] or ""), len(found["end"] or "")) > _LONGEST_NUMBER:
+        raise ValueError(f"a number of more than {_LONGEST_NUMBER} characters in a range")
     start = 0.0 if found["start"] is None else float("-inf") if found["start"] == "~" else float(found["start"])
     if found["end"] is not None and start > float(found["end"]):
         raise ValueError(f"the range {text!r} ends before it starts")
-    return Range(text.replace("+", ""))
+    return Limit(plainly.replace("+", ""))
 
 
-def violation(limit: Range, value: float) -> str:
+def _bytes(found: re.Match[str]) -> str:
+    return str(round(float(found[1]) * 1024 ** ("KMGTPE".index(found[2].upper()) + 1)))
+
+
+def plain(number: float) -> str:
+    """Return `number` as a plain decimal with all its places."""
+    if number == int(number):
+        return str(int(number))
+    digits, _, exponent = str(number).partition("e-")
+    if not exponent:
+        return digits
+    sign = "-" if number < 0 else ""
+    return f"{sign}0.{'0' * (int(exponent) - 1)}{digits.lstrip('-').replace('.', '')}"
+
+
+def violation(limit: Range, value: float, show: Callable[[float], str] = plain) -> str:
     """Say how `value` breaks `limit`, such as "> 90"; meant for a value that does."""
     if limit.invert:
-        return f"inside {limit}".replace("@", "")
-    return f"< {_short(limit.start)}" if value < limit.start else f"> {_short(limit.end)}"
-
-
-def _short(number: float) -> str:
-    return str(int(number)) if number == int(number) else str(number)
+        start = "" if limit.start == float("-inf") else show(limit.start)
+        end = "" if limit.end == float("inf") else show(limit.end)
+        return f"inside {start}..{end}"
+    return f"< {show(limit.start)}" if value < limit.start else f"> {show(limit.end)}"
 
 
 def compile_regex(text: str) -> re.Pattern[str]:
@@ -53,40 +82,49 @@ def compile_regex(text: str) -> re.Pattern[str]:
         raise ValueError(f"{text!r} is not a regular expression: {error}") from None
 
 
-def specificity(expression: str) -> tuple[int, int, str]:
-    """Rank an expression: more literal characters in its shortest alternative first, then its length, then its text.
+def specificity(expression: str) -> tuple[int, bool, int, str]:
+    """Rank an expression: more literal characters in its shortest alternative first, then one without wildcards, then the longer.
 
     So a plain name beats `db.*`, which beats `.*`, in whatever order they were given.
     """
-    literals = min(
-        len(re.sub(r"\\[wWdDsSbBAZ]|\[[^]]*\]|\{[^}]*\}|[.*+?^$()]", "", re.sub(r"\\[^wWdDsSbBAZ]", "x", part)))
-        for part in expression.split("|")
-    )
-    return literals, len(expression), expression
+    named = _ESCAPED.sub("x", _CLASS.sub(".", expression))
+    literals = min(len(_WILD.sub("", part)) for part in _GROUP.sub("", named).split("|"))
+    return literals, not _META.search(named), len(expression), expression
+
+
+# A class or an escape such as \w stands for any character of a kind; any other escape for one literal character.
+_CLASS = re.compile(r"\\[wWdDsSbBAZ]|(?<!\\)\[\^?\]?(?:\\.|[^]\\])*\]")
+_ESCAPED = re.compile(r"\\.", re.DOTALL)
+_GROUP = re.compile(r"\(\?(?:P<\w+>|[aiLmsux-]*:|<?[=!])|[()]")
+# What need not be there at all, and what is no literal.
+_WILD = re.compile(r".(?:[*?]|\{0?,\d*\})\??|\{[\d,]*\}|[.+^$]", re.DOTALL)
+_META = re.compile(r"[.*+?^$()|{\[]")
 
 
 class RangeRules:
     """A range for everything, and ranges for the objects whose whole name matches an expression; the most specific wins."""
 
-    def __init__(self, default: str = "") -> None:
-        self.default = parse_range(default)
-        self._rules: list[tuple[tuple[int, int, str], re.Pattern[str], Range | None]] = []
+    def __init__(self, default: str = "", sizes: bool = False) -> None:
+        """`sizes`: numbers may end in K, M, G, T, P or E."""
+        self._sizes = sizes
+        self.default = parse_range(default, sizes)
+        self._rules: list[tuple[tuple[int, bool, int, str], re.Pattern[str], Limit | None]] = []
 
     def add(self, text: str) -> None:
         """Take `RANGE` or `REGEX=RANGE`. Raises ValueError."""
         expression, equals, limit = text.rpartition("=")
         if not equals:
-            self.default = parse_range(limit)
+            self.default = parse_range(limit, self._sizes)
             return
         if not expression:
             raise ValueError(f"{text!r} has no expression before its '='")
-        self._rules.append((specificity(expression), compile_regex(expression), parse_range(limit)))
+        self._rules.append((specificity(expression), compile_regex(expression), parse_range(limit, self._sizes)))
         self._rules.sort(key=lambda rule: rule[0], reverse=True)
 
     def __bool__(self) -> bool:
         return self.default is not None or any(limit is not None for _, _, limit in self._rules)
 
-    def find(self, name: str) -> Range | None:
+    def find(self, name: str) -> Limit | None:
         """Return the range that holds for `name`, or None."""
         for _, expression, limit in self._rules:
             if expression.fullmatch(name):
