@@ -1,0 +1,82 @@
+"""Delivery: a batch counts as delivered only after the receiver read all of it. Peers that behave like carbon are in tests/real."""
+
+import socket
+import threading
+import time
+
+import pytest
+
+from graphios.carbon import Carbon, DeliveryError
+from graphios.errors import Stopped
+from tests.unit.graphios.peers import close_at_once, closed_port, deaf, peer, read_all, reset, say_hello
+
+BATCH = b"a.b.c 1 1795253480\n" * 50_000
+
+
+def carbon(port: int, host: str = "127.0.0.1") -> Carbon:
+    return Carbon(host, port, connect_timeout=1, send_timeout=1, ack_timeout=1)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_a_batch_arrives_whole_over_ipv4_ipv6_and_a_name(host: str) -> None:
+    address = "::1" if ":" in host else "127.0.0.1"
+    with peer(read_all, address) as receiver:
+        carbon(receiver.port, host).deliver(BATCH)
+        assert receiver.received == [BATCH]
+
+
+def test_nobody_listens() -> None:
+    with pytest.raises(DeliveryError, match=r"carbon 127.0.0.1:\d+: Connection refused"):
+        carbon(closed_port()).deliver(BATCH)
+
+
+def test_an_ipv6_address_is_named_in_brackets() -> None:
+    with pytest.raises(DeliveryError, match=r"carbon \[::1\]:\d+: "):
+        carbon(closed_port(), "::1").deliver(BATCH)
+
+
+def test_a_name_without_address() -> None:
+    with pytest.raises(DeliveryError, match=r"carbon no-such-host.invalid:2003: "):
+        carbon(2003, "no-such-host.invalid").deliver(BATCH)
+
+
+@pytest.mark.parametrize("batch", [BATCH, b"a 1 1795253480\n"], ids=["large", "small"])
+def test_a_receiver_that_accepts_nothing_acknowledged_nothing(batch: bytes) -> None:
+    with deaf() as port, pytest.raises(DeliveryError, match="takes no data|does not acknowledge"):
+        carbon(port).deliver(batch)
+
+
+@pytest.mark.parametrize("batch", [BATCH, b"a 1 1795253480\n" * 100], ids=["large", "small"])
+def test_a_reset_is_no_acknowledgement(batch: bytes) -> None:
+    with peer(reset) as receiver, pytest.raises(DeliveryError):
+        carbon(receiver.port).deliver(batch)
+
+
+@pytest.mark.parametrize("repeat", range(20))
+def test_a_receiver_that_closes_without_reading_acknowledged_nothing(repeat: int) -> None:
+    # The end-of-stream and the data cross on the way: a race that must never look like success.
+    with peer(close_at_once) as receiver, pytest.raises(DeliveryError):
+        carbon(receiver.port).deliver(b"a 1 1795253480\n")
+
+
+def test_a_server_that_is_no_carbon_is_recognised() -> None:
+    with peer(say_hello) as receiver, pytest.raises(DeliveryError, match=r"answers b'SSH-2.0-OpenSSH_9.2.*not carbon's plaintext port"):
+        carbon(receiver.port).deliver(BATCH)
+
+
+def test_the_wait_for_an_acknowledgement_ends_when_the_process_shall_end() -> None:
+    stop = threading.Event()
+
+    def never_close(connection: socket.socket, received: list[bytes]) -> None:
+        received.append(connection.recv(100))
+        stop.set()
+        stop_seen.wait(10)
+
+    stop_seen = threading.Event()
+    with peer(never_close) as receiver:
+        patient = Carbon("127.0.0.1", receiver.port, ack_timeout=600, stopping=stop.is_set)
+        started = time.monotonic()
+        with pytest.raises(Stopped):
+            patient.deliver(b"a 1 1795253480\n")
+        assert time.monotonic() - started < 60
+        stop_seen.set()
