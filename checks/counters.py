@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import stat
 import time
@@ -62,6 +63,7 @@ class Counters:
         digest = hashlib.sha256(f"{target}\0{key or ''}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
         self._file = f"{check}-{os.getuid()}-{digest}.json"
         self._sources: dict[str, Any] = {}
+        self._stored: tuple[float, dict[str, Any]] | None = None
         self._new: dict[str, tuple[str, dict[str, int]]] = {}
         self.notes: dict[str, Any] = {}
         self.interval: float | None = None
@@ -74,25 +76,30 @@ class Counters:
             self.why = str(error)
 
     def _read(self) -> None:
-        path = state_directory() / self._file
+        directory = state_directory()
+        path = directory / self._file
         try:
+            _trusted(directory)
             if path.stat().st_size > _LARGEST_FILE:
                 raise StateError(f"state file {path} is too large")
             document = json.loads(path.read_bytes())
             boot, clock, sources = document["boot"], float(document["clock"]), document["sources"]
             if document["version"] != VERSION or not isinstance(sources, dict):
                 raise ValueError("another version")
+            if not 0 <= clock < math.inf:
+                raise ValueError("no time")
             notes = document.get("notes")
         except FileNotFoundError:
             return
         except OSError as error:
             raise StateError(f"can't read state file {path}: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
             raise StateError(f"state file {path} is damaged") from error
         if boot != self._boot or clock > self._clock:
             self.why = "first run since this machine booted"
             return
         self.notes = notes if isinstance(notes, dict) else {}
+        self._stored = (clock, sources)
         if self._clock - clock < SHORTEST_INTERVAL:
             self.why = f"last run was less than {SHORTEST_INTERVAL} s ago"
             return
@@ -118,7 +125,7 @@ class Counters:
 
     def rate(self, old: int | None, new: int | None, bits: int | None = None) -> float | None:
         """Return the gain per second, never negative, or None where it can't be known."""
-        if not self.interval or not isinstance(old, int) or new is None:
+        if not self.interval or not isinstance(old, int) or old < 0 or new is None:
             return None
         gained = delta(old, new, bits)
         return None if gained is None else gained / self.interval
@@ -131,10 +138,8 @@ class Counters:
 
     def save_notes(self) -> None:
         """Write only what the check noted about the target; the counters and their time stay as they were. Raises StateError."""
-        clock = self._clock - (self.interval or 0.0)
-        self._write(
-            {"version": VERSION, "boot": self._boot, "clock": clock, "sources": self._sources, "notes": self.notes}
-        )
+        clock, sources = self._stored or (self._clock, {})
+        self._write({"version": VERSION, "boot": self._boot, "clock": clock, "sources": sources, "notes": self.notes})
 
     def _write(self, document: dict[str, Any]) -> None:
         directory = state_directory()
@@ -148,7 +153,7 @@ class Counters:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     return
-                if os.fstat(file.fileno()).st_ino != half.stat().st_ino:
+                if not _is(half, file.fileno()):
                     return  # its writer finished between our open and our lock: this is the live file now
                 file.truncate()
                 file.write(json.dumps(document, separators=(",", ":")).encode())
@@ -163,6 +168,14 @@ def _trusted(directory: Path) -> None:
     found = directory.stat()
     if found.st_uid not in (os.getuid(), 0) or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise StateError(f"state directory {directory} can be written by others")
+
+
+def _is(path: Path, descriptor: int) -> bool:
+    """Tell whether `path` is the name of the open file."""
+    try:
+        return os.path.samestat(path.stat(follow_symlinks=False), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _boot_id() -> str:

@@ -7,6 +7,7 @@ reads too kindly (an empty text, a number instead of text) never gets there, bec
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 
 from nagiosplugin import Range
@@ -77,7 +78,9 @@ def compile_regex(text: str) -> re.Pattern[str]:
     if len(text) > _REGEX_LENGTH:
         raise ValueError(f"a regular expression of more than {_REGEX_LENGTH} characters")
     try:
-        return re.compile(text)
+        with warnings.catch_warnings():  # "possible nested set" would go to standard error
+            warnings.simplefilter("ignore")
+            return re.compile(text)
     except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(f"{text!r} is not a regular expression: {error}") from None
 
@@ -95,7 +98,7 @@ def specificity(expression: str) -> tuple[int, bool, int, str]:
 # A class or an escape such as \w stands for any character of a kind; any other escape for one literal character.
 _CLASS = re.compile(r"\\[wWdDsSbBAZ]|(?<!\\)\[\^?\]?(?:\\.|[^]\\])*\]")
 _ESCAPED = re.compile(r"\\.", re.DOTALL)
-_GROUP = re.compile(r"\(\?(?:P<\w+>|[aiLmsux-]*:|<?[=!])|[()]")
+_GROUP = re.compile(r"\(\?(?:P<\w+>|[aiLmsux-]*[:)]|<?[=!])|[()]")
 # What need not be there at all, and what is no literal.
 _WILD = re.compile(r".(?:[*?]|\{0?,\d*\})\??|\{[\d,]*\}|[.+^$]", re.DOTALL)
 _META = re.compile(r"[.*+?^$()|{\[]")
