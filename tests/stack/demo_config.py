@@ -117,7 +117,10 @@ def graphios_config(root: Path, spool: Path, carbon_port: int) -> Path:
     """The configuration file of graphios, in a folder of its own."""
     config = root / "graphios" / "graphios.ini"
     config.parent.mkdir(parents=True, exist_ok=True)
-    config.write_text(f"[spool]\ndirectory = {spool}\npoll_seconds = 1\n[carbon]\nhost = 127.0.0.1\nport = {carbon_port}\n", encoding="utf-8")
+    config.write_text(
+        f"[spool]\ndirectory = {spool}\npoll_seconds = 1\n[carbon]\nhost = 127.0.0.1\nport = {carbon_port}\n",
+        encoding="utf-8",
+    )
     return config
 
 

@@ -189,6 +189,7 @@ class GraphiteWeb:
         (self.folder / "conf" / "stack_settings.py").write_text(text, encoding="utf-8")
         give(self.folder, self._user)
         settings = {
+            "HOME": str(self.folder),
             "PYTHONPATH": str(self.folder / "conf"),
             "GRAPHITE_SETTINGS_MODULE": "stack_settings",
             "DJANGO_SETTINGS_MODULE": "graphite.settings",

@@ -52,8 +52,10 @@ class Libvirt:
         self.taps = self.system and namespace.taps_available()
         self._root = root
         self._user = None if self.system else daemon_user()
-        self._sockets = socket_folder(root) / "virt"
-        self._namespace = Namespace(root, {"/var/cache/libvirt": base() / "cache" / "libvirt-system"})
+        # libvirt's session daemon puts QEMU's monitor at etc/libvirt/qemu/lib/domain-NUMBER-NAME/monitor.sock.
+        self._sockets = socket_folder(root, 30 if self.system else 75) / "v"
+        shared = {"/var/cache/libvirt": base() / "cache" / "libvirt-system", str(self._sockets): self._sockets}
+        self._namespace = Namespace(root, shared)
         self._guests: dict[str, Guest] = {}
         self._numbers: Iterator[int] = iter(range(1, 65000))
         self.daemon: Daemon | None = None

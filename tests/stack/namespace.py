@@ -145,7 +145,7 @@ class Namespace:
                 again.mkdir(parents=True, exist_ok=True)
                 lines.append(f"mount --bind {shlex.quote(str(self._root))} {shlex.quote(str(again))}")
             for path, shown in self._shared.items():
-                if Path(path).is_relative_to(hidden):
+                if Path(path).is_relative_to(hidden) and not Path(path).is_relative_to(self._root):
                     self.inside(path).mkdir(parents=True, exist_ok=True)
                     shown.mkdir(parents=True, exist_ok=True)
                     lines.append(f"mount --bind {shlex.quote(str(shown))} {shlex.quote(str(self.inside(path)))}")

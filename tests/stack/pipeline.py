@@ -68,7 +68,9 @@ class Pipeline:
     def start_nrpe(self) -> None:
         """The node's side: NRPE with mutual TLS and the checks."""
         commands = demo_config.nrpe_commands(self.libvirt.uri_ro)
-        self.nrpe = Nrpe(self.root, commands, True, self.user, include=demo_config.nrpe_files(self.root, self.libvirt.uri_ro))
+        self.nrpe = Nrpe(
+            self.root, commands, True, self.user, include=demo_config.nrpe_files(self.root, self.libvirt.uri_ro)
+        )
         self.nrpe.start()
 
     def start_nagios(self) -> None:
@@ -84,7 +86,7 @@ class Pipeline:
         assert self.nagios
         config = demo_config.graphios_config(self.root, self.nagios.spool, self.carbon.port)
         place.give(config.parent, self.user)
-        argv = [place.command("graphios"), "--config", config]
+        argv: list[str | Path] = [place.command("graphios"), "--config", config]
         log = self.root / "log" / "graphios.log"
         env = {"STATE_DIRECTORY": str(config.parent)}
         self.graphios = Daemon("graphios", argv, log, env, cwd=config.parent, user=self.user, root=self.root)
@@ -111,8 +113,16 @@ class Pipeline:
         """Where the points may have got stuck, for the error message."""
         assert self.nagios
         status = self.nagios.status()
-        said = [f"Nagios has of {service}: {fields.get('plugin_output', '')}" for (_, service), fields in status.items() if service]
-        parts = [daemon.name for daemon in (self.graphios, self.carbon.daemon, self.graphite.daemon) if daemon and not daemon.alive()]
+        said = [
+            f"Nagios has of {service}: {fields.get('plugin_output', '')}"
+            for (_, service), fields in status.items()
+            if service
+        ]
+        parts = [
+            daemon.name
+            for daemon in (self.graphios, self.carbon.daemon, self.graphite.daemon)
+            if daemon and not daemon.alive()
+        ]
         dead = f"{', '.join(parts)} ended; " if parts else ""
         return f"{'; '.join(said)}; {dead}see {self.root / 'log' / 'graphios.log'}"
 

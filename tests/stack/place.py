@@ -21,8 +21,8 @@ from tests.stack.daemon import StackError
 
 CLONE = Path(__file__).resolve().parents[2]
 VAR = CLONE / "var"
-# A Unix socket's path has at most 107 bytes; libvirt's longest one below its root takes about 60 of them.
-LONGEST_ROOT = 45
+# A Unix socket's path has at most 107 bytes.
+LONGEST_SOCKET = 107
 
 
 def daemon_user() -> str | None:
@@ -39,7 +39,7 @@ def daemon_user() -> str | None:
 def base() -> Path:
     """The folder for everything the daemons' user has to read: `var`, or what bin/lib/install linked as `var/place`."""
     link = VAR / "place"
-    return link.resolve() if link.is_symlink() else VAR
+    return link.resolve() if os.geteuid() == 0 and link.is_symlink() else VAR
 
 
 def command(name: str) -> Path:
@@ -107,17 +107,18 @@ def clean_abandoned(prefix: str) -> None:
 
 
 def _socket_folder_outside(root: Path) -> Path:
-    digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:10]
+    digest = hashlib.sha256(os.fsencode(root)).hexdigest()[:8]
     runtime = Path(f"/run/user/{os.geteuid()}")
     parent = Path("/run") if os.geteuid() == 0 else runtime if os.access(runtime, os.W_OK) else Path("/var/tmp")
-    return parent / f"testbed-{os.geteuid()}-{digest}"
+    return parent / f"tb-{os.geteuid()}-{digest}"
 
 
-def socket_folder(root: Path) -> Path:
-    """A folder for Unix sockets with a path short enough for them: `root` itself, or one outside that clean() removes as
-    well.
+def socket_folder(root: Path, below: int = 30) -> Path:
+    """A folder for Unix sockets whose path leaves `below` bytes for what follows: `root`, or one outside that clean() removes as well.
+
+    Raises StackError when that can't be made.
     """
-    if len(os.fsencode(root)) <= LONGEST_ROOT:
+    if len(os.fsencode(root)) + below <= LONGEST_SOCKET:
         return root
     folder = _socket_folder_outside(root)
     try:

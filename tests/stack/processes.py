@@ -130,3 +130,7 @@ def end_stack(root: Path) -> None:
             if inner_pid(pid) == 1 and (started := start_time(pid)):
                 send_signal(pid, started, signal.SIGKILL)
         end_all(pids, patience=2.0)
+        # Orphans are reaped by the machine's first process, which may take its time.
+        deadline = time.monotonic() + 4
+        while time.monotonic() < deadline and any(Path(f"/proc/{pid}").exists() for pid in pids):
+            time.sleep(0.02)
