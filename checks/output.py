@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -35,9 +36,11 @@ def label_part(raw: str) -> str:
 
 
 def decimal(value: float) -> str:
-    """Return `value` as a plain decimal, at most six places, without exponent."""
+    """Return `value` as a plain decimal, at most six places, without exponent. Raises ValueError for NaN and infinity."""
     if isinstance(value, int):
-        return str(value)
+        return str(int(value))
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is no value for perfdata")
     text = f"{value:.6f}".rstrip("0").rstrip(".")
     return "0" if text == "-0" else text
 
@@ -51,20 +54,25 @@ def perfdata(label: str, value: float, unit: str = "", warning: object = None, c
 
 
 class Output:
-    """The parts of a check's output: first line, perfdata with the most important first, and lines below."""
+    """The parts of a check's output: first line, perfdata with the most important first, and lines below.
 
-    def __init__(self, first: str, metrics: Sequence[str] = (), lines: Sequence[str] = ()) -> None:
+    An entry of `metrics` may hold several items with a blank between; `left_out` counts items that were not even made.
+    """
+
+    def __init__(self, first: str, metrics: Sequence[str] = (), lines: Sequence[str] = (), left_out: int = 0) -> None:
         self.first = clean_text(first)
         if len(self.first) > _FIRST_LINE:
             self.first = self.first[: _FIRST_LINE - 1] + "…"
         self.metrics = metrics
         self.lines = [clean_text(line) for line in lines]
+        self.left_out = left_out
 
     def render(self, budget: int = DEFAULT_BUDGET, compress: bool = False) -> str:
         """Return the text, at most `budget` bytes of UTF-8; whole metrics and lines are dropped to fit, and the text says so."""
         whole = _join(self.first, self.metrics, self.lines)
-        if _size(whole) <= budget:
+        if _size(whole) <= budget and not self.left_out:
             return whole
+        self.metrics = " ".join(self.metrics).split(" ") if self.metrics else ()
         return self._compressed(whole, budget) if compress else self._cut(budget)
 
     def _cut(self, budget: int) -> str:
@@ -76,11 +84,13 @@ class Output:
         metrics_room = max(room - lines_size, min(room // 2, metrics_size)) if lines_size else room
         metrics = _take(self.metrics, metrics_room)
         lines = _take(self.lines, room - sum(_size(item) + 1 for item in metrics))
-        if len(metrics) < len(self.metrics):
-            first += f" [{len(metrics)} of {len(self.metrics)} metrics fit]"
-        if len(lines) < len(self.lines):
-            first += f" [{len(lines)} of {len(self.lines)} lines fit]"
-        return _join(first, metrics, lines)
+        return _join(first + self._dropped(len(metrics), len(lines)), metrics, lines)
+
+    def _dropped(self, metrics: int, lines: int) -> str:
+        """Say what is missing where only so many metrics and lines are left."""
+        all_metrics = len(self.metrics) + self.left_out
+        said = f" [{metrics} of {all_metrics} metrics fit]" if metrics < all_metrics else ""
+        return said + (f" [{lines} of {len(self.lines)} lines fit]" if lines < len(self.lines) else "")
 
     def _compressed(self, whole: str, budget: int) -> str:
         """Deflate the whole text; where even that is too large, the most metrics (and lines before them) that fit.
@@ -88,13 +98,13 @@ class Output:
         The form: the first line, `COMPRESSED deflate base64 <bytes when expanded>`, then base64 of zlib's format (RFC 1950).
         """
         packed = self._pack(whole)
-        if len(packed) <= budget:
-            return packed.decode("ascii", "replace") if packed.isascii() else packed.decode("utf-8")
-        low, high = 0, len(self.metrics)
+        if len(packed) <= budget and not self.left_out:
+            return packed.decode("utf-8")
+        low, high = -1, len(self.metrics)
         best = self._cut(budget)
         while low < high:
             middle = (low + high + 1) // 2
-            first = self.first + f" [{middle} of {len(self.metrics)} metrics fit]"
+            first = self.first + self._dropped(middle, 0)
             packed = self._pack(_join(first, self.metrics[:middle], ()), first)
             if len(packed) <= budget:
                 low, best = middle, packed.decode("utf-8")

@@ -7,6 +7,7 @@ Exit codes and output: monitoring-plugins developer guidelines.
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, NoReturn
@@ -43,6 +44,7 @@ COUNTER = "counter"
 SEVERITIES = {"ok": Ok, "warning": Warn, "critical": Critical, "unknown": Unknown}
 # A known problem outranks what could not be found out, which outranks OK.
 _ORDER = (Ok, Unknown, Warn, Critical)
+Limits = RangeRules | nagiosplugin.Range | None
 
 
 class Measure(NamedTuple):
@@ -87,8 +89,11 @@ class Resource(nagiosplugin.Resource):  # type: ignore[misc]
         return ()
 
     def perfdata(self) -> Sequence[str]:
-        """Return the perfdata items, the most important first."""
+        """Return the perfdata items, the most important first; an entry may hold several with a blank between."""
         return ()
+
+    metrics_left_out = 0
+    """How many items `perfdata` did not make because they can't fit into --max-output."""
 
     def lines(self) -> Sequence[str]:
         """Return the lines that -v shows, one for each object."""
@@ -120,10 +125,11 @@ class Threshold(nagiosplugin.Context):  # type: ignore[misc]
         """Return the result; its hint says value and limit."""
         if not math.isfinite(metric.value):  # compares as inside any range
             return Result(Unknown, f"{clean_name(metric.name)} {self.word} is not a number", metric)
-        for severity, rules in ((Critical, self.critical), (Warn, self.warning)):
-            limit = rules.find(metric.name)
+        name, _, what = metric.name.partition("\0")
+        for severity, limits in ((Critical, self.critical), (Warn, self.warning)):
+            limit = limits.find(name) if isinstance(limits, RangeRules) else limits
             if limit is not None and not limit.match(metric.value):
-                subject = f"{clean_name(metric.name)} {self.word}".strip()
+                subject = " ".join(part for part in (clean_name(name), clean_name(what) or self.word) if part)
                 value = self.show(round(metric.value, 2))
                 said = f"{subject} {value}{self.unit} ({violation(limit, metric.value, self.show)})"
                 return Result(severity, said, metric)
@@ -188,6 +194,7 @@ class Check:
 
     def main(self) -> NoReturn:
         """Run as a command: options from sys.argv, text on standard output, and the deadline's watchdog."""
+        _fill_standard_descriptors()
         opts = self._opts_or_outcome(sys.argv[1:])
         seconds = 10.0 if isinstance(opts, Outcome) else opts.timeout
         dog = Watchdog(
@@ -201,12 +208,13 @@ class Check:
 
     def execute(self, opts: Values) -> Outcome:
         """Evaluate with parsed options and render the outcome."""
-        resource = self.resource(opts)
         try:
+            resource = self.resource(opts)
             results = self._judge(resource)
             code, first, problems = self._sum_up(resource, results)
             below = [*problems, *resource.notes(), *(resource.lines() if opts.verbose else ())]
-            return Outcome(code, Output(first, resource.perfdata(), below).render(opts.max_output, opts.compress))
+            output = Output(first, resource.perfdata(), below, resource.metrics_left_out)
+            return Outcome(code, output.render(opts.max_output, opts.compress))
         except CheckError as error:
             return self._unknown(str(error))
         except MemoryError:
@@ -248,6 +256,15 @@ class Check:
 
     def _unknown(self, text: str) -> Outcome:
         return Outcome(3, Output(f"{self.title} UNKNOWN - {text}").render())
+
+
+def _fill_standard_descriptors() -> None:
+    """Where we were started without standard input, output or error, keep their numbers from going to what the check opens."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY)  # so that writing fails, and the exit code says that nobody got the text
 
 
 def _internal(error: Exception) -> str:

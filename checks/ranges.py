@@ -90,17 +90,26 @@ def specificity(expression: str) -> tuple[int, bool, int, str]:
 
     So a plain name beats `db.*`, which beats `.*`, in whatever order they were given.
     """
-    named = _ESCAPED.sub("x", _CLASS.sub(".", expression))
-    literals = min(len(_WILD.sub("", part)) for part in _GROUP.sub("", named).split("|"))
-    return literals, not _META.search(named), len(expression), expression
+    text = _FLAGS.sub("", _ESCAPED.sub("x", _CLASS.sub(".", expression)))
+    is_name = not _META.search(text)
+    count = 1
+    while count:
+        text, count = _GROUP.subn(lambda group: "" if group[2] else min(group[1].split("|"), key=_literals), text)
+    return min(map(_literals, text.split("|"))), is_name, len(expression), expression
+
+
+def _literals(text: str) -> int:
+    return len(_WILD.sub("", text))
 
 
 # A class or an escape such as \w stands for any character of a kind; any other escape for one literal character.
 _CLASS = re.compile(r"\\[wWdDsSbBAZ]|(?<!\\)\[\^?\]?(?:\\.|[^]\\])*\]")
 _ESCAPED = re.compile(r"\\.", re.DOTALL)
-_GROUP = re.compile(r"\(\?(?:P<\w+>|[aiLmsux-]*[:)]|<?[=!])|[()]")
+_FLAGS = re.compile(r"\(\?[aiLmsux-]+\)")
 # What need not be there at all, and what is no literal.
-_WILD = re.compile(r".(?:[*?]|\{0?,\d*\})\??|\{[\d,]*\}|[.+^$]", re.DOTALL)
+_NEEDLESS = r"[*?]|\{0?,\d*\}"
+_GROUP = re.compile(rf"\((?:\?(?:P<\w+>|[aiLmsux-]*:|<?[=!]))?([^()]*)\)({_NEEDLESS})?")
+_WILD = re.compile(rf".(?:{_NEEDLESS})\??|\{{[\d,]*\}}|[.+^$]", re.DOTALL)
 _META = re.compile(r"[.*+?^$()|{\[]")
 
 
