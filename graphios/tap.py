@@ -14,7 +14,7 @@ from graphios.version import VERSION
 
 USAGE = "graphios-tap --spool DIR --host NAME --service DESC [--prefix P] [--postfix P] [--max-output BYTES] -- COMMAND [ARG...]"
 
-HELP = """\
+HELP = f"""\
 usage: {USAGE}
 
 Runs COMMAND (any Nagios plugin, e.g. check_nrpe), writes all of its perfdata into the spool of graphios, and prints the short form for
@@ -119,7 +119,9 @@ def main(lc_ctype: str | None = None) -> None:
     except Misuse as error:
         _end(f"UNKNOWN: graphios-tap: {_printable(str(error))} (see graphios-tap --help)\n".encode(), 3)
     environment = dict(posix.environ)
-    if lc_ctype == "":
+    if lc_ctype:
+        environment[b"LC_CTYPE"] = _bytes(lc_ctype)
+    elif lc_ctype is not None:
         environment.pop(b"LC_CTYPE", None)
     try:
         result = command.run(options.argv, environment, _LONGEST_RAW)

@@ -60,7 +60,10 @@ def test_a_receiver_that_closes_without_reading_acknowledged_nothing(repeat: int
 
 
 def test_a_server_that_is_no_carbon_is_recognised() -> None:
-    with peer(say_hello) as receiver, pytest.raises(DeliveryError, match=r"answers b'SSH-2.0-OpenSSH_9.2.*not carbon's plaintext port"):
+    with (
+        peer(say_hello) as receiver,
+        pytest.raises(DeliveryError, match=r"answers b'SSH-2.0-OpenSSH_9.2.*not carbon's plaintext port"),
+    ):
         carbon(receiver.port).deliver(BATCH)
 
 

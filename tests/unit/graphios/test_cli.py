@@ -31,7 +31,8 @@ class Site:
 
     def configure(self, port: int, more: str = "", carbon: str = "") -> None:
         self.config.write_text(
-            f"[spool]\ndirectory = {self.spool}\npoll_seconds = 0.05\n{more}\n[carbon]\nport = {port}\n{carbon}\n", encoding="utf-8"
+            f"[spool]\ndirectory = {self.spool}\npoll_seconds = 0.05\n{more}\n[carbon]\nport = {port}\n{carbon}\n",
+            encoding="utf-8",
         )
 
     def write(self, name: str, text: str, age: float = 60) -> Path:
@@ -44,7 +45,9 @@ class Site:
         return [sys.executable, "-m", "graphios.cli", "--config", str(self.config), *options]
 
     def run(self, *options: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(self.argv(*options), capture_output=True, text=True, env=self.environment, timeout=DEADLINE, check=False)
+        done = subprocess.run(
+            self.argv(*options), capture_output=True, text=True, env=self.environment, timeout=DEADLINE, check=False
+        )
         assert "Traceback" not in done.stderr
         return done
 
@@ -79,7 +82,11 @@ def wait_for(condition: object, what: str) -> None:
 
 
 def test_once_ships_everything_and_removes_only_what_is_its_own(site: Site) -> None:
-    site.write("service-perfdata.1", service_line("load1=0.5;5;10;0; 'C: used %'=71%") + service_line("a=1", prefix="mon", postfix="x"), 30)
+    site.write(
+        "service-perfdata.1",
+        service_line("load1=0.5;5;10;0; 'C: used %'=71%") + service_line("a=1", prefix="mon", postfix="x"),
+        30,
+    )
     site.write("host-perfdata.2", host_line("rta=1.5ms;;; pl=0%"), 20)
     for name in ("README", ".service-perfdata.3", "core"):
         site.write(name, "not ours")
@@ -116,7 +123,13 @@ def test_a_receiver_that_closes_without_reading_gets_nothing_removed(site: Site)
 
 
 def test_rejects_are_named_counted_and_do_not_hold_up_the_rest(site: Site) -> None:
-    text = service_line("a=1 b=x c=3") + "garbage\n" + service_line("x=1\tHOSTNAME::victim") + service_line("d=4") + service_line("e=123.4")[:-3]
+    text = (
+        service_line("a=1 b=x c=3")
+        + "garbage\n"
+        + service_line("x=1\tHOSTNAME::victim")
+        + service_line("d=4")
+        + service_line("e=123.4")[:-3]
+    )
     site.write("service-perfdata.1", text)
     with peer() as carbon:
         site.configure(carbon.port)
@@ -126,7 +139,11 @@ def test_rejects_are_named_counted_and_do_not_hold_up_the_rest(site: Site) -> No
     assert done.stderr.count("\n") == 1
     assert site.files() == []
     sent = b"".join(carbon.received).decode()
-    assert [line.split()[:2] for line in sent.splitlines()] == [["web01.load.a", "1"], ["web01.load.c", "3"], ["web01.load.d", "4"]]
+    assert [line.split()[:2] for line in sent.splitlines()] == [
+        ["web01.load.a", "1"],
+        ["web01.load.c", "3"],
+        ["web01.load.d", "4"],
+    ]
     rejects = [line.split("\t")[1:3] for line in site.rejects.read_text(encoding="ascii").splitlines()]
     assert rejects == [
         ["service-perfdata.1:1", "perfdata of web01, load: not a number with a unit"],
@@ -159,7 +176,9 @@ def test_a_file_that_is_still_written_is_left_alone(site: Site) -> None:
 
 
 def test_hostile_files_never_stop_the_work_or_reach_carbon(site: Site) -> None:
-    site.write("service-perfdata.binary", os.urandom(200_000).replace(b"::", b"").decode("utf-8", "surrogateescape"), 90)
+    site.write(
+        "service-perfdata.binary", os.urandom(200_000).replace(b"::", b"").decode("utf-8", "surrogateescape"), 90
+    )
     site.write("service-perfdata.empty", "", 80)
     site.write("service-perfdata.names", service_line("\udcff\x01=1 'a\x00b'=2 é.ü=3", host="we\udcffb"), 70)
     site.write("service-perfdata.dunder", "__class__::x\t" + service_line("ok=1"), 60)
@@ -267,7 +286,11 @@ def test_a_closed_pipe_is_no_traceback(site: Site) -> None:
     site.write("service-perfdata.1", service_line("a=1") * 50_000)
     site.configure(closed_port())
     done = subprocess.run(
-        ["sh", "-c", '"$@" | head -1', "sh", *site.argv("--dry-run")], capture_output=True, text=True, timeout=DEADLINE, check=False
+        ["sh", "-c", '"$@" | head -1', "sh", *site.argv("--dry-run")],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
     )
     assert done.stdout == f"web01.load.a 1 {NOW}\n"
     assert done.stderr == ""

@@ -20,7 +20,11 @@ def load(tmp_path: Path, text: str) -> config.Config:
 def test_the_sample_documents_every_option_with_its_default() -> None:
     sample = configparser.ConfigParser(interpolation=None)
     sample.read(config.SAMPLE, encoding="utf-8")
-    documented = {(section, option): sample.get(section, option) for section in sample.sections() for option in sample.options(section)}
+    documented = {
+        (section, option): sample.get(section, option)
+        for section in sample.sections()
+        for option in sample.options(section)
+    }
     defaults = {(section, option): default for section, option, _, default, _ in config._OPTIONS}
     assert documented.keys() == defaults.keys()
     assert {key: value for key, value in documented.items() if defaults[key] is not None} == {
@@ -89,7 +93,9 @@ def test_an_ipv6_address_may_stand_in_brackets(tmp_path: Path) -> None:
         ({"HOME": "/home/x"}, "/home/x/.local/state/testbed-checks"),
     ],
 )
-def test_rejects_go_to_the_users_state_directory(environment: dict[str, str], directory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejects_go_to_the_users_state_directory(
+    environment: dict[str, str], directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("STATE_DIRECTORY", "XDG_STATE_HOME"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():

@@ -38,7 +38,9 @@ def test_a_tab_between_items_is_a_blank() -> None:
     assert parse_line(service_line("a=1\tb=2").rstrip("\n"), NOW).perfdata == "a=1 b=2"
 
 
-@pytest.mark.parametrize("key", ["HOSTNAME", "TIMET", "SERVICEDESC", "GRAPHITEPREFIX", "GRAPHITEPOSTFIX", "SERVICEPERFDATA", "DATATYPE"])
+@pytest.mark.parametrize(
+    "key", ["HOSTNAME", "TIMET", "SERVICEDESC", "GRAPHITEPREFIX", "GRAPHITEPOSTFIX", "SERVICEPERFDATA", "DATATYPE"]
+)
 def test_a_forged_field_rejects_the_line_by_name(key: str) -> None:
     with pytest.raises(Rejected, match=f"^{key} occurs twice$"):
         parse_line(service_line(f"x=1\t{key}::victim").rstrip("\n"), NOW)
@@ -52,8 +54,14 @@ def test_a_forged_field_rejects_the_line_by_name(key: str) -> None:
         ("DATATYPE::OTHER", "DATATYPE is 'OTHER', not SERVICEPERFDATA or HOSTPERFDATA"),
         (f"DATATYPE::SERVICEPERFDATA\tTIMET::{NOW}\tHOSTNAME::h\tSERVICEDESC::s", "no SERVICEPERFDATA"),
         (f"DATATYPE::SERVICEPERFDATA\tTIMET::{NOW}\tSERVICEDESC::s\tSERVICEPERFDATA::a=1", "no HOSTNAME"),
-        (f"DATATYPE::SERVICEPERFDATA\tTIMET::{NOW}\tHOSTNAME::$HOSTNAME$\tSERVICEDESC::s\tSERVICEPERFDATA::a=1", "no HOSTNAME"),
-        (f"DATATYPE::SERVICEPERFDATA\tTIMET::{NOW}\tHOSTNAME::h\tSERVICEPERFDATA::a=1", "no SERVICEDESC, GRAPHITEPREFIX or GRAPHITEPOSTFIX"),
+        (
+            f"DATATYPE::SERVICEPERFDATA\tTIMET::{NOW}\tHOSTNAME::$HOSTNAME$\tSERVICEDESC::s\tSERVICEPERFDATA::a=1",
+            "no HOSTNAME",
+        ),
+        (
+            f"DATATYPE::SERVICEPERFDATA\tTIMET::{NOW}\tHOSTNAME::h\tSERVICEPERFDATA::a=1",
+            "no SERVICEDESC, GRAPHITEPREFIX or GRAPHITEPOSTFIX",
+        ),
         ("DATATYPE::SERVICEPERFDATA\tHOSTNAME::h\tSERVICEDESC::s\tSERVICEPERFDATA::a=1", "no TIMET"),
     ],
 )
@@ -63,7 +71,9 @@ def test_an_unusable_line_is_refused_with_the_reason(line: str, reason: str) -> 
     assert str(refusal.value) == reason
 
 
-@pytest.mark.parametrize("timet", ["abc", "-1", "1.5", "1e9", "0", "١٧٩٥٢٥٣٤٨٠", NOW * 1000, NOW + 90_000, 999_999_999, "1_795_253_480"])
+@pytest.mark.parametrize(
+    "timet", ["abc", "-1", "1.5", "1e9", "0", "١٧٩٥٢٥٣٤٨٠", NOW * 1000, NOW + 90_000, 999_999_999, "1_795_253_480"]
+)
 def test_a_time_that_is_none_is_refused(timet: object) -> None:
     with pytest.raises(Rejected, match="^TIMET "):
         parse_line(service_line("a=1", timet=timet).rstrip("\n"), NOW)

@@ -25,7 +25,18 @@ def test_labels_that_need_no_hash_keep_the_name_graphios_gave(label: str, name: 
     assert names.graphios_label(label) == name
 
 
-@pytest.mark.parametrize("pair", [("a b", "a_b"), ("c: free", "c: free %"), ("/var/log", "_var_log"), ("/a_b", "/a/b"), ("a..b", "a.b"), (".a", "a"), ("é", "ü")])
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("a b", "a_b"),
+        ("c: free", "c: free %"),
+        ("/var/log", "_var_log"),
+        ("/a_b", "/a/b"),
+        ("a..b", "a.b"),
+        (".a", "a"),
+        ("é", "ü"),
+    ],
+)
 def test_labels_that_look_alike_stay_apart(pair: tuple[str, str]) -> None:
     assert names.unique_label(pair[0]) != names.unique_label(pair[1])
 

@@ -15,7 +15,9 @@ from graphios import perfdata
 from graphios.plugin_output import PluginOutput
 from tests.soak import count
 
-CORPUS: list[dict[str, Any]] = json.loads((Path(__file__).parents[1] / "data" / "perfdata.json").read_text(encoding="utf-8"))
+CORPUS: list[dict[str, Any]] = json.loads(
+    (Path(__file__).parents[1] / "data" / "perfdata.json").read_text(encoding="utf-8")
+)
 
 
 def simple(metric: perfdata.Metric) -> dict[str, object]:
@@ -87,7 +89,33 @@ def test_a_bad_item_is_named_and_the_good_ones_around_it_survive(
 
 
 PIECES = st.sampled_from(
-    ["a", "b c", "'", "''", "=", "'=", ";", "|", "[", "]", " ", "\t", "\n", "U", "nan", "inf", "1", "-", ".", ",", "1e5", "1e-400", "_", "%", "µs"]
+    [
+        "a",
+        "b c",
+        "'",
+        "''",
+        "=",
+        "'=",
+        ";",
+        "|",
+        "[",
+        "]",
+        " ",
+        "\t",
+        "\n",
+        "U",
+        "nan",
+        "inf",
+        "1",
+        "-",
+        ".",
+        ",",
+        "1e5",
+        "1e-400",
+        "_",
+        "%",
+        "µs",
+    ]
     + ["load1=0.5;1;2;0;", "'x y'=3ms", "[k=v]", "\0", "\x1f", "\udc80", "é", "１", "/", "=5 "]
 )
 TEXTS = st.one_of(st.text(), st.lists(PIECES, max_size=40).map("".join))
@@ -96,7 +124,10 @@ TEXTS = st.one_of(st.text(), st.lists(PIECES, max_size=40).map("".join))
 @given(TEXTS)
 def test_fast_and_careful_parser_agree_on_any_text(text: str) -> None:
     metrics, bad = perfdata.parse(text)
-    assert perfdata.values(text) == ([(metric.label, metric.value) for metric in metrics if metric.value is not None], bad)
+    assert perfdata.values(text) == (
+        [(metric.label, metric.value) for metric in metrics if metric.value is not None],
+        bad,
+    )
 
 
 @given(TEXTS)
@@ -138,7 +169,10 @@ def test_a_long_text_is_parsed_in_pieces_with_the_same_result(text: str) -> None
     long = " ".join(f"m{number}={number}.5s;1;2" for number in range(4000))
     around = f"{long} {text} {long}"
     metrics, bad = perfdata.parse(around)
-    assert perfdata.values(around) == ([(metric.label, metric.value) for metric in metrics if metric.value is not None], bad)
+    assert perfdata.values(around) == (
+        [(metric.label, metric.value) for metric in metrics if metric.value is not None],
+        bad,
+    )
 
 
 def test_memory_is_bounded_whatever_the_size_of_the_text() -> None:
@@ -148,7 +182,17 @@ def test_memory_is_bounded_whatever_the_size_of_the_text() -> None:
     assert sum(len(good) for good, _ in perfdata.chunks(text)) == 200_000
 
 
-HOSTILE = ["'" * 200_000, "'a " * 70_000, "a" * 200_000, "a " * 100_000, "[" * 100_000, "[a=" * 50_000, "=" * 200_000, "a=1;" * 50_000, "'a=1 '" * 40_000]
+HOSTILE = [
+    "'" * 200_000,
+    "'a " * 70_000,
+    "a" * 200_000,
+    "a " * 100_000,
+    "[" * 100_000,
+    "[a=" * 50_000,
+    "=" * 200_000,
+    "a=1;" * 50_000,
+    "'a=1 '" * 40_000,
+]
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=[text[:6] for text in HOSTILE])
@@ -164,7 +208,12 @@ def test_a_bounded_fuzzer_run_finds_no_text_that_breaks_the_parser() -> None:
         text = list(source.choice(seeds) + " " + source.choice(seeds))
         for _ in range(source.randrange(1, 8)):
             at = source.randrange(len(text) + 1)
-            text[at : at + source.randrange(3)] = source.choice(["", "'", "=", ";", " ", "|", "[", "]", ",", ".", "e", "9", "\t", "\x00", "É"])
+            text[at : at + source.randrange(3)] = source.choice(
+                ["", "'", "=", ";", " ", "|", "[", "]", ",", ".", "e", "9", "\t", "\x00", "É"]
+            )
         mutated = "".join(text)
         metrics, bad = perfdata.parse(mutated)
-        assert perfdata.values(mutated) == ([(metric.label, metric.value) for metric in metrics if metric.value is not None], bad), mutated
+        assert perfdata.values(mutated) == (
+            [(metric.label, metric.value) for metric in metrics if metric.value is not None],
+            bad,
+        ), mutated

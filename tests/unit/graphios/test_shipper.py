@@ -10,6 +10,8 @@ import pytest
 
 from graphios import config, shipper
 from graphios.carbon import Carbon, DeliveryError
+from graphios.convert import convert
+from graphios.errors import GraphiosError
 from graphios.spool import SpoolError, SpoolFile
 from tests.unit.graphios.spool_lines import service_line
 
@@ -18,7 +20,9 @@ from tests.unit.graphios.spool_lines import service_line
 def settings(tmp_path: Path) -> config.Config:
     (tmp_path / "spool").mkdir()
     path = tmp_path / "graphios.ini"
-    path.write_text(f"[spool]\ndirectory = {tmp_path}/spool\n[rejects]\nfile = {tmp_path}/rejects.log\n", encoding="utf-8")
+    path.write_text(
+        f"[spool]\ndirectory = {tmp_path}/spool\n[rejects]\nfile = {tmp_path}/rejects.log\n", encoding="utf-8"
+    )
     return config.load(path)
 
 
@@ -55,9 +59,11 @@ def run(settings: config.Config, rounds: int) -> tuple[shipper.Shipper, list[flo
     return ship, pauses
 
 
-def test_while_carbon_is_down_nothing_is_parsed_again_and_pauses_grow(settings: config.Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_carbon_is_down_nothing_is_parsed_again_and_pauses_grow(
+    settings: config.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     parsed = []
-    original = shipper.convert
+    original = convert
 
     def counting(*arguments: Any) -> Any:
         parsed.append(arguments)
@@ -75,7 +81,9 @@ def test_while_carbon_is_down_nothing_is_parsed_again_and_pauses_grow(settings: 
     assert max(pauses) <= settings.longest_pause
 
 
-def test_many_small_files_share_a_connection_and_a_large_one_takes_several(settings: config.Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_small_files_share_a_connection_and_a_large_one_takes_several(
+    settings: config.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     carbon = FlakyCarbon(monkeypatch, iter([True] * 1000))
     for number in range(200):
         write(settings, f"service-perfdata.{number}", service_line(f"a{number}=1"))
@@ -84,17 +92,21 @@ def test_many_small_files_share_a_connection_and_a_large_one_takes_several(setti
     assert 2 < len(carbon.taken) < 10
     assert max(len(batch) for batch in carbon.taken) < settings.batch_bytes + 70_000
     assert sum(batch.count(b"\n") for batch in carbon.taken) == 40_200
-    assert os.listdir(settings.spool_directory) == []
+    assert list(Path(settings.spool_directory).iterdir()) == []
 
 
-def test_a_file_is_there_until_its_last_batch_is_acknowledged(settings: config.Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_there_until_its_last_batch_is_acknowledged(
+    settings: config.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     FlakyCarbon(monkeypatch, iter([True, True] + [False] * 100))
     path = write(settings, "service-perfdata.1", service_line("abc=1 def=2") * 20_000)
     run(settings, 3)
     assert path.exists()
 
 
-def test_a_delivered_file_that_cannot_be_removed_is_not_sent_again(settings: config.Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_delivered_file_that_cannot_be_removed_is_not_sent_again(
+    settings: config.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     carbon = FlakyCarbon(monkeypatch, iter([True] * 100))
 
     def refuse(self: SpoolFile) -> bool:
@@ -106,14 +118,16 @@ def test_a_delivered_file_that_cannot_be_removed_is_not_sent_again(settings: con
     assert len(carbon.taken) == 1
 
 
-def test_rejects_are_on_disk_before_their_file_is_removed(settings: config.Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_rejects_are_on_disk_before_their_file_is_removed(
+    settings: config.Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     FlakyCarbon(monkeypatch, iter([True]))
     path = write(settings, "service-perfdata.1", "garbage\n")
     ship = shipper.Shipper(settings, lambda seconds: None, lambda: False)
     ship.start()
     (tmp_path / "rejects.log").unlink()
     (tmp_path / "rejects.log").mkdir()
-    with pytest.raises(shipper.GraphiosError, match="reject file"):
+    with pytest.raises(GraphiosError, match="reject file"):
         ship.once()
     assert path.exists()
     (tmp_path / "rejects.log").rmdir()
