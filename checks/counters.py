@@ -58,10 +58,7 @@ class Counters:
     """
 
     def __init__(self, check: str, target: str, key: str | None = None) -> None:
-        import hashlib
-
-        digest = hashlib.sha256(f"{target}\0{key or ''}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
-        self._file = f"{check}-{os.getuid()}-{digest}.json"
+        self._file = _file_name(check, target, key)
         self._sources: dict[str, Any] = {}
         self._stored: tuple[float, dict[str, Any]] | None = None
         self._new: dict[str, tuple[str, dict[str, int]]] = {}
@@ -104,6 +101,17 @@ class Counters:
             self.why = f"last run was less than {SHORTEST_INTERVAL} s ago"
             return
         self._sources, self.interval, self.why = sources, self._clock - clock, ""
+
+    @staticmethod
+    def writable() -> bool:
+        """Whether state can be kept at all; where it can't, nothing is remembered of the target either."""
+        try:
+            place = state_directory()
+            while not place.exists() and place != place.parent:
+                place = place.parent
+            return os.access(place, os.W_OK | os.X_OK)
+        except (OSError, StateError):
+            return False
 
     def mark(self) -> None:
         """Take now as the time of this run's counters: called when they arrive, because the source may be slow."""
@@ -161,6 +169,21 @@ class Counters:
                 half.replace(directory / self._file)
         except OSError as error:
             raise StateError(f"can't write state in {directory}: {error.strerror}") from error
+
+
+def last_saved(check: str, target: str, key: str | None = None) -> float | None:
+    """Return the seconds since another run of the same user saved its counters, or None where none ever did."""
+    try:
+        return max(0.0, time.time() - (state_directory() / _file_name(check, target, key)).stat().st_mtime)
+    except (OSError, StateError):
+        return None
+
+
+def _file_name(check: str, target: str, key: str | None) -> str:
+    import hashlib
+
+    digest = hashlib.sha256(f"{target}\0{key or ''}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return f"{check}-{os.getuid()}-{digest}.json"
 
 
 def _trusted(directory: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -31,20 +31,20 @@ class Declared(NamedTuple):
     help: str
 
 
-class _AddRule(argparse.Action):
-    """Adds `RANGE` or `REGEX=RANGE` to the option's rules, whatever the order."""
+class _Add(argparse.Action):
+    """Adds each value to one collection, made when the option is first given, so that a parser can be used again."""
 
-    def __init__(self, *, initial: str, sizes: bool, **keywords: Any) -> None:
-        self.initial, self.sizes = initial, sizes
+    def __init__(self, *, make: Callable[[], Any], **keywords: Any) -> None:
+        self.make = make
         super().__init__(**keywords)
 
     def __call__(self, parser: Any, namespace: Values, values: Any, option_string: str | None = None) -> None:
-        rules = getattr(namespace, self.dest)
-        if rules is self.default:
-            rules = RangeRules(self.initial, self.sizes)
-            setattr(namespace, self.dest, rules)
+        collection = getattr(namespace, self.dest)
+        if collection is self.default:
+            collection = self.make()
+            setattr(namespace, self.dest, collection)
         try:
-            rules.add(values)
+            collection.add(values)
         except ValueError as error:
             parser.error(f"argument {option_string}: {error}")
 
@@ -68,7 +68,12 @@ class Options:
         """
         rules = RangeRules(default, sizes)
         self.add(
-            *flags, help=help, default=rules, action=_AddRule, initial=default, sizes=sizes, metavar="[REGEX=]RANGE"
+            *flags,
+            help=help,
+            default=rules,
+            action=_Add,
+            make=lambda: RangeRules(default, sizes),
+            metavar="[REGEX=]RANGE",
         )
         self._redeclare(default)
 
@@ -91,11 +96,26 @@ class Options:
         self.add(*flags, help=help, default=False, action="store_true")
         self._redeclare("")
 
-    def choices(self, *flags: str, help: str, words: Sequence[str], default: str) -> None:
+    def typed(self, *flags: str, read: Callable[[str], Any], metavar: str, help: str, default: Any = None) -> None:
+        """Declare an option whose value `read` makes of its text; what `read` raises as ValueError is told."""
+        self.add(*flags, help=help, default=default, type=_typed(read), metavar=metavar)
+
+    def seconds(self, *flags: str, help: str, default: float) -> None:
+        """Declare a number of seconds."""
+        self.typed(*flags, read=_seconds, metavar="SECONDS", help=help, default=default)
+
+    def collected(self, *flags: str, into: type[Any], metavar: str, help: str) -> None:
+        """Declare a repeatable option whose values go to the `add` method of one `into()`; what that raises as ValueError is told."""
+        self.add(*flags, help=help, default=into(), action=_Add, make=into, metavar=metavar)
+        self._redeclare("")
+
+    def choices(
+        self, *flags: str, help: str, words: Sequence[str], default: str, aliases: Mapping[str, str] | None = None
+    ) -> None:
         """Declare a comma-separated selection of `words`; its value is a tuple in the order of `words`."""
 
         def read(text: str) -> tuple[str, ...]:
-            asked = [word.strip() for word in text.split(",")]
+            asked = [(aliases or {}).get(word.strip(), word.strip()) for word in text.split(",") if text]
             wrong = [word for word in asked if word not in words]
             if wrong:
                 raise ValueError(f"{wrong[0]!r} is none of {', '.join(words)}")

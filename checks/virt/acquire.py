@@ -9,13 +9,13 @@ remembered, so that the next run does not ask it again (measured with libvirt 9.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any
 
 from checks.deadline import stage
 from checks.plugin import CheckError
 from checks.virt.calls import Call, Clock, connect, load_libvirt, stopped_processes
-from checks.virt.records import BLOCKED, PAUSED, RUNNING, Guest, Host, Pool, Snapshot
+from checks.virt.records import BLOCKED, PAUSED, PREFIXES, RUNNING, Guest, Host, Pool, Snapshot
 
 # libvirtd has 20 workers by default for all its users: never leave more than these waiting for stuck guests.
 MOST_HUNG_CALLS = 4
@@ -27,7 +27,6 @@ _MONITOR_KEYS = ("balloon.rss", "balloon.last-update", "block.0.rd.reqs", "cpu.h
 
 FAMILIES = {"state": 1, "cpu-total": 2, "balloon": 4, "vcpu": 8, "interface": 16, "block": 32}
 """virsh's word for a family of keys, and its flag (virDomainStatsTypes)."""
-_PREFIX = {"cpu-total": "cpu.", "balloon": "balloon.", "vcpu": "vcpu.", "interface": "net.", "block": "block."}
 # These two families are read from libvirtd's own memory and the kernel: no monitor, so they never hang.
 _SAFE = FAMILIES["state"] | FAMILIES["interface"]
 _NEEDS_MONITOR = ~_SAFE
@@ -66,9 +65,8 @@ class Hypervisor:
         now = time.time()
         self._on_reading()
         host, pools, missing = self._surroundings(connection)
-        if not self._partial:
-            self._name_missing_families(guests)
-        return Snapshot(guests, host, pools, missing, now, tuple(self.troubles))
+        remarks = () if self._partial else self._missing_families(guests)
+        return Snapshot(guests, host, pools, missing, now, tuple(self.troubles), tuple(remarks))
 
     def _everything(self) -> tuple[Any, list[Guest]]:
         with stage(f"connecting to {self._uri}"):
@@ -246,11 +244,12 @@ class Hypervisor:
                     self.troubles.append(f"storage pool {pool.name()}: {error}")
         return sorted(found)
 
-    def _name_missing_families(self, guests: list[Guest]) -> None:
+    def _missing_families(self, guests: list[Guest]) -> Iterator[str]:
+        """Name the families that were asked for and that no running guest has: an older libvirt, or another driver."""
         running = [guest for guest in guests if guest.state in (RUNNING, BLOCKED, PAUSED) and not guest.condition]
-        for word, prefix in _PREFIX.items():
+        for word, prefix in PREFIXES.items():
             if running and self._flags & FAMILIES[word] and not _any_key(running, prefix):
-                self.troubles.append(f"this libvirt reports no {word} statistics")
+                yield f"this libvirt reports no {word} statistics"
 
 
 def _any_key(guests: list[Guest], prefix: str) -> bool:

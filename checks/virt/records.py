@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 # virDomainState and its reasons, in libvirt's numbering; the words are virsh's, without blanks.
 STATES = ("nostate", "running", "blocked", "paused", "shutdown", "shutoff", "crashed", "pmsuspended")
-_REASONS = {
+REASONS = {
     "running": """unknown booted migrated restored from-snapshot unpaused migration-canceled save-canceled wakeup crashed
         post-copy post-copy-failed""",
     "paused": """unknown user migrating saving dumping ioerror watchdog from-snapshot shutting-down snapshot crashed
@@ -16,6 +16,8 @@ _REASONS = {
     "crashed": "unknown panicked",
 }
 RUNNING, BLOCKED, PAUSED, SHUTOFF = 1, 2, 3, 5
+# How the keys of a family begin, by virsh's word for it.
+PREFIXES = {"cpu-total": "cpu.", "balloon": "balloon.", "vcpu": "vcpu.", "interface": "net.", "block": "block."}
 POOL_STATES = ("inactive", "building", "running", "degraded", "inaccessible")
 
 
@@ -49,7 +51,7 @@ class Guest(NamedTuple):
     @property
     def reason_word(self) -> str:
         """virsh's word for the reason of the state."""
-        number, words = self.stats.get("state.reason", 0), _REASONS.get(self.state_word, "").split()
+        number, words = self.stats.get("state.reason", 0), REASONS.get(self.state_word, "").split()
         return words[number] if isinstance(number, int) and 0 <= number < len(words) else "unknown"
 
 
@@ -81,3 +83,5 @@ class Snapshot(NamedTuple):
     now: float = 0.0
     troubles: tuple[str, ...] = ()
     """What could not be read, each in words."""
+    remarks: tuple[str, ...] = ()
+    """What this libvirt does not have, each in words."""
