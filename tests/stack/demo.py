@@ -13,7 +13,6 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import IO
 
 from tests.stack import place, processes
 from tests.stack.daemon import StackError
@@ -81,10 +80,11 @@ def _start() -> None:
 
 
 def stop() -> int:
-    """Ends the demo; returns the exit code."""
-    with lock() as free:
+    """Ends the demo, also one that is being started; returns the exit code."""
+    end_starter()
+    with lock(patience=30) as free:
         if not free:
-            print("demo: it is being started or stopped right now (Ctrl-C there ends it)", file=sys.stderr)
+            print(f"demo: process {starter()} starts or stops it, and does not end", file=sys.stderr)
             return 1
         was_there = root().exists()
         ignore_signals()
@@ -95,15 +95,19 @@ def stop() -> int:
 
 def status() -> int:
     """Tells whether the demo runs, and which of its parts do; returns the exit code."""
-    if running():
-        print("The demo is running.")
-        print(ending())
-        return 0
     with lock() as free:
         if not free:
             print("demo: it is being started or stopped right now")
+        elif running():
+            print("The demo is running.")
+            print(ending())
+            return 0
         elif dead := dead_daemons():
-            print(f"demo: it does not run whole: {', '.join(dead)} ended; see {root() / 'log'}, then bin/demo stop")
+            print(
+                f"demo: it does not run whole: {', '.join(dead)} ended; see {root() / 'log'}; bin/demo stop ends the rest"
+            )
+        elif left := processes.processes_of(root()):
+            print(f"demo: its start was killed and left {len(left)} processes; bin/demo stop ends them")
         else:
             print("demo: not running")
     return 1
@@ -130,16 +134,47 @@ def ending() -> str:
 
 
 @contextlib.contextmanager
-def lock() -> Iterator[IO[str] | None]:
-    """Held by whoever starts or stops the demo, None for the others; the kernel lets go of it when its holder is killed."""
+def lock(patience: float = 0) -> Iterator[bool]:
+    """Whether we are the one who starts, stops or looks, after `patience` seconds at most; the kernel takes it from a killed process."""
     place.VAR.mkdir(exist_ok=True)
-    with (place.VAR / "demo.lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield None
-        else:
-            yield file
+    deadline = time.monotonic() + patience
+    with lock_file().open("a+") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    yield False
+                    return
+                time.sleep(0.05)
+            else:
+                break
+        file.truncate(0)
+        file.write(f"{os.getpid()} {processes.start_time(os.getpid())}\n")
+        file.flush()
+        yield True
+        file.truncate(0)
+
+
+def lock_file() -> Path:
+    """Holds the process id and start time of whoever holds the lock."""
+    return place.VAR / "demo.lock"
+
+
+def starter() -> int | None:
+    """Process id of whoever starts, stops or looks just now."""
+    try:
+        pid, started = lock_file().read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return None
+    return int(pid) if str(processes.start_time(int(pid))) == started else None
+
+
+def end_starter() -> None:
+    """Asks a start that is under way to end as Ctrl-C does."""
+    if (pid := starter()) and pid != os.getpid():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
 
 
 def keep_logs() -> None:

@@ -24,7 +24,7 @@ define command {{
 }}
 define command {{
   command_name tapped-nrpe
-  command_line /work/main/var/venv/bin/graphios-tap --spool {spool} --host '$HOSTNAME$' --service '$SERVICEDESC$' --prefix '$_SERVICEGRAPHITEPREFIX$' --postfix '$_SERVICEGRAPHITEPOSTFIX$' -- $USER1$/check_nrpe -H $HOSTADDRESS$ {options} -t 20:3 -c $ARG1$
+  command_line {bin}/graphios-tap --spool {spool} --host '$HOSTNAME$' --service '$SERVICEDESC$' --prefix '$_SERVICEGRAPHITEPREFIX$' --postfix '$_SERVICEGRAPHITEPOSTFIX$' -- $USER1$/check_nrpe -H $HOSTADDRESS$ {options} -t 20:3 -c $ARG1$
 }}
 define timeperiod {{
   timeperiod_name 24x7

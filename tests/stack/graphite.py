@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -232,12 +234,18 @@ class GraphiteWeb:
 
         Raises StackError.
         """
-        try:
-            body = self.get(
-                "/render", target=target, **{"from": f"-{seconds}s"}, format="json", noCache="1", maxDataPoints="100000"
-            )
-        except OSError as error:
-            raise StackError(f"{self.url}/render: {error}; see {self._root / 'log' / 'graphite-web.log'}") from error
+        query = {"target": target, "from": f"-{seconds}s", "format": "json", "noCache": "1", "maxDataPoints": "100000"}
+        for attempt in range(10):
+            try:
+                body = self.get("/render", **query)
+                break
+            except OSError as error:
+                # graphite-web answers 500 when it meets a file that carbon is just creating.
+                if attempt == 9 or not (isinstance(error, urllib.error.HTTPError) and error.code == 500):
+                    raise StackError(
+                        f"{self.url}/render: {error}; see {self.folder / 'log' / 'exception.log'}"
+                    ) from error
+                time.sleep(0.2)
         return {
             series["target"]: [(point[0], int(point[1])) for point in series["datapoints"]]
             for series in json.loads(body)
