@@ -30,7 +30,7 @@ GOOD = compress(b"OK | " + b" ".join(b"a%d=%d" % (n, n) for n in range(300)))
 
 @pytest.mark.parametrize("end", range(60, len(GOOD) - 2, 97))
 def test_a_stream_cut_anywhere_is_refused(end: int) -> None:
-    with pytest.raises(BadStream, match="cut|damaged|unknown kind"):
+    with pytest.raises(BadStream, match=r"cut|damaged|unknown kind"):
         expand(GOOD[:end])
 
 

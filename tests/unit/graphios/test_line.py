@@ -42,7 +42,7 @@ def test_a_tab_between_items_is_a_blank() -> None:
     "key", ["HOSTNAME", "TIMET", "SERVICEDESC", "GRAPHITEPREFIX", "GRAPHITEPOSTFIX", "SERVICEPERFDATA", "DATATYPE"]
 )
 def test_a_forged_field_rejects_the_line_by_name(key: str) -> None:
-    with pytest.raises(Rejected, match=f"^{key} occurs twice$"):
+    with pytest.raises(Rejected, match=rf"^{key} occurs twice$"):
         parse_line(service_line(f"x=1\t{key}::victim").rstrip("\n"), NOW)
 
 
@@ -75,7 +75,7 @@ def test_an_unusable_line_is_refused_with_the_reason(line: str, reason: str) -> 
     "timet", ["abc", "-1", "1.5", "1e9", "0", "١٧٩٥٢٥٣٤٨٠", NOW * 1000, NOW + 90_000, 999_999_999, "1_795_253_480"]
 )
 def test_a_time_that_is_none_is_refused(timet: object) -> None:
-    with pytest.raises(Rejected, match="^TIMET "):
+    with pytest.raises(Rejected, match=r"^TIMET "):
         parse_line(service_line("a=1", timet=timet).rstrip("\n"), NOW)
 
 

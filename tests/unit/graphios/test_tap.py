@@ -370,3 +370,18 @@ def test_many_taps_at_once_lose_and_overwrite_nothing(tap: Tap) -> None:
     assert sorted(line.perfdata for line in tap.lines()) == sorted(
         f"run={number} twice={number * 2}" for number in range(total)
     )
+
+
+def test_an_editable_installation_is_found_where_setuptools_noted_it(tap: Tap, tmp_path: Path) -> None:
+    source, prefix = tmp_path / "clone", tmp_path / "venv"
+    shutil.copytree(SCRIPT.parent, source / "graphios")
+    packages = prefix / "lib" / "python3.11" / "site-packages"
+    packages.mkdir(parents=True)
+    mapping = {"checks": str(source / "checks"), "graphios": str(source / "graphios")}
+    (packages / "__editable___testbed_checks_1_0_0_finder.py").write_text(
+        f"MAPPING: dict[str, str] = {mapping}\n", encoding="utf-8"
+    )
+    (prefix / "bin").mkdir()
+    shutil.copy(SCRIPT, prefix / "bin")
+    tap.script = prefix / "bin" / "graphios-tap"
+    assert tap.run(["echo", "OK | a=1"]).stdout == b"OK | a=1\n"
