@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tests.stack import processes
 from tests.stack.daemon import Daemon, StackError
-from tests.stack.place import run
+from tests.stack.place import base, run
 
 HIDDEN = ("/run", "/var/lib", "/var/cache", "/var/log", "/etc/libvirt")
 LIBVIRT_USER = "libvirt-qemu"
@@ -139,13 +139,12 @@ class Namespace:
         lines = []
         for hidden in HIDDEN:
             source = self.inside(hidden)
-            # The stack's own folder must be seen at the same path inside, even when it lies below a folder that is hidden.
-            if self._root.is_relative_to(hidden):
-                again = source / self._root.relative_to(hidden)
-                again.mkdir(parents=True, exist_ok=True)
-                lines.append(f"mount --bind {shlex.quote(str(self._root))} {shlex.quote(str(again))}")
+            # The stack's own files must be seen at the same path inside, even when they lie below a folder that is hidden.
+            if base().is_relative_to(hidden):
+                self.inside(str(base())).mkdir(parents=True, exist_ok=True)
+                lines.append(f"mount --bind {shlex.quote(str(base()))} {shlex.quote(str(self.inside(str(base()))))}")
             for path, shown in self._shared.items():
-                if Path(path).is_relative_to(hidden) and not Path(path).is_relative_to(self._root):
+                if Path(path).is_relative_to(hidden) and not Path(path).is_relative_to(base()):
                     self.inside(path).mkdir(parents=True, exist_ok=True)
                     shown.mkdir(parents=True, exist_ok=True)
                     lines.append(f"mount --bind {shlex.quote(str(shown))} {shlex.quote(str(self.inside(path)))}")

@@ -39,7 +39,7 @@ def daemon_user() -> str | None:
 def base() -> Path:
     """The folder for everything the daemons' user has to read: `var`, or what bin/lib/install linked as `var/place`."""
     link = VAR / "place"
-    return link.resolve() if os.geteuid() == 0 and link.is_symlink() else VAR
+    return link.resolve() if link.is_symlink() and link.lstat().st_uid == os.geteuid() else VAR
 
 
 def command(name: str) -> Path:
