@@ -76,13 +76,7 @@ def options(parser: Options) -> None:
         metavar="BYTES",
         help="only file systems of this size or more",
     )
-    parser.add(
-        "--mount-timeout",
-        default=5.0,
-        type=_seconds,
-        metavar="SECONDS",
-        help="time for one mount; 7/10 of --timeout at most",
-    )
+    parser.seconds("--mount-timeout", help="time for one mount, at most 7/10 of --timeout", default=5.0)
     words = ", ".join(SEVERITIES)
     severities: dict[str, object] = {"choices": tuple(SEVERITIES), "metavar": "STATE"}
     parser.add(
@@ -266,13 +260,6 @@ def _size(text: str) -> int:
     if limit is None or limit.invert or limit.start != 0 or limit.end == float("inf") or ":" in text:
         raise ValueError(f"{text!r} is not a size such as 500M")
     return int(limit.end)
-
-
-def _seconds(text: str) -> float:
-    limit = parse_range(text)
-    if limit is None or ":" in text or "@" in text or not 0 < limit.end <= 86400:
-        raise ValueError(f"{text!r} is not a number of seconds")
-    return float(limit.end)
 
 
 CHECK = Check(Disks, MEASURES, options, commands=COMMANDS)

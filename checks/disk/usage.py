@@ -175,7 +175,7 @@ class _Child:
         self.asking: dict[int, tuple[int, float]] = {}
         self.given_up: set[int] = set()
         self.ready = _thread.allocate_lock()
-        self.threads = 0
+        self.threads = self.answers = 0
         self.names: list[socket.socket] = []
 
     def work(self) -> None:
@@ -183,16 +183,14 @@ class _Child:
         self.queue.extend(self._not_stuck_already())
         end = time.monotonic() + self.seconds * (1 + _GRACE)
         self.ready.acquire()
-        more = 1
-        before: set[int] = set()
+        more, before = 1, -1
         while (self.queue or self.asking) and time.monotonic() < end:
-            waiting = {asked for asked, _ in self.asking.values()}
-            if self.queue and waiting == before:
+            if self.answers == before or not self.threads:
                 self._start_threads(more)
                 more *= 2
             else:
                 more = 1
-            before = waiting
+            before = self.answers
             self.ready.acquire(timeout=_PATIENCE)
             self._give_up(self.seconds)
         self._give_up(0)
@@ -220,6 +218,7 @@ class _Child:
             except Exception:
                 text = f"error {errno.EIO}"
             self.asking.pop(thread, None)
+            self.answers += 1  # one lost between two threads does not matter
             if number in self.given_up:
                 break
             self._say(f"{number} {text}")

@@ -219,8 +219,6 @@ def test_a_damaged_state_costs_the_rates_is_named_and_heals(clock, tmp_path, con
         {"web01": ["1", 5]},
         {"web01": ["1", {"cpu": "x"}]},
         {"web01": ["1", {"cpu": -5}]},
-    ]
-    + [
         {"web01": ["1", {"cpu": -(10**400)}]},
         {"web01": ["1", {"cpu": 1.5}]},
         {"web01": ["1", {"cpu": None}]},

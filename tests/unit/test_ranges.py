@@ -73,8 +73,8 @@ def test_no_threshold_never_alerts_not_even_on_negative_values(text):
         "5:~",
         "~",
         "9" * 31,
-    ]
-    + ["1e3:", "0x10", "10;20", "10|20", "10\n20", ":::", "-", "."],
+        *("1e3:", "0x10", "10;20", "10|20", "10\n20", ":::", "-", "."),
+    ],
 )
 def test_what_is_no_range_is_refused_in_one_line_for_the_operator(text):
     with pytest.raises(ValueError, match="range") as refused:
