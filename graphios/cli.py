@@ -68,6 +68,9 @@ def main(argv: list[str] | None = None) -> int:
         # Whoever read our output went away; Python would complain when it flushes it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2
+    except OSError as error:
+        print(f"graphios: {error.strerror or error}", file=sys.stderr)
+        return 3
     except KeyboardInterrupt:
         return 130
 

@@ -9,6 +9,7 @@ import posix
 import time
 
 _ENDING = (_signal.SIGTERM, _signal.SIGINT, _signal.SIGHUP, _signal.SIGQUIT)
+_ENOEXEC = 8
 _PATIENCE = 1.0
 """Seconds the command gets to end after a signal was passed on."""
 

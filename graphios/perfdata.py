@@ -30,9 +30,9 @@ _NUMBER = r"[-+]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:[eE][-+]?[0-9]+)?"
 # What nearly every item looks like. Anything else goes the careful way, one item at a time. Possessive quantifiers stand on single
 # characters only: around groups Python 3.11 before 3.11.5 (Debian 12) matches wrongly.
 _PLAIN_VALUE = r"=(-?[0-9]{1,40}+(?:\.[0-9]{1,40}+)?)"
-_PLAIN_TAIL = rf"[a-zA-Z%]*+(?:;[^{WS}'|=]*+)?"
+_PLAIN_TAIL = rf"[a-zA-Zµμ%]*+(?:;[^{WS}'|=]*+)?"
 _PLAIN_ITEM = rf"(?:'([^'={WS}][^'=]{{0,300}}+)'|([^{WS}=';|\[\]]{{1,300}}+)){_PLAIN_VALUE}{_PLAIN_TAIL}"
-_FAST = re.compile(rf"{_PLAIN_ITEM}(?:[{WS}]++|\Z)|(.)", re.DOTALL)
+_FAST = re.compile(rf"{_PLAIN_ITEM}(?:[{WS}]++|\Z)|(.+)", re.DOTALL)
 _FAST_RUN = re.compile(rf"(?:{_PLAIN_ITEM}[{WS}]++)*".replace("(-?", "(?:-?").replace("([^", "(?:[^"), re.DOTALL)
 
 _BLANKS = re.compile(rf"[{WS}]*+")
@@ -110,13 +110,12 @@ def chunks(text: str) -> Iterator[Values]:
 
 def _fast(text: str, start: int, end: int) -> tuple[list[tuple[str, str]], int]:
     """The leading items of text[start:end] that are of the common shape, and the position behind them."""
-    good: list[tuple[str, str]] = []
-    for match in _FAST.finditer(text, start, end):
-        quoted, label, value, other = match.groups()
-        if other is not None:
-            return good, match.start()
-        good.append((quoted or label, value))
-    return good, end
+    found = _FAST.findall(text, start, end)
+    # Only the last match can be the rest that is not of that shape.
+    rest = found[-1][3] if found else ""
+    if rest:
+        found.pop()
+    return [(quoted or label, value) for quoted, label, value, _ in found], end - len(rest)
 
 
 def _careful(text: str, position: int) -> tuple[list[tuple[str, str]], list[Bad], int]:

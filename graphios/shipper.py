@@ -111,6 +111,8 @@ class Shipper:
                 self.unfinished += 1
                 return
             for number, raw in file.lines():
+                if number % 1000 == 0 and self._stopping():
+                    raise Stopped
                 for lines, rejects in convert(raw, self._namer, now):
                     for reject in rejects:
                         self._rejects.add(name, number, reject.reason, reject.raw)
@@ -134,6 +136,8 @@ class Shipper:
 
     def _flush(self) -> None:
         """Delivers the batch and removes the files that end in it. Raises GraphiosError, and then the batch stays as it is."""
+        if self._stopping():
+            raise Stopped
         self._rejects.flush()
         if self._batch:
             self._carbon.deliver("".join(self._batch).encode("ascii"))

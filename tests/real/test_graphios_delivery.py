@@ -265,16 +265,16 @@ def test_tap_to_graphios_to_graphite_keeps_every_value_of_a_large_output(
     (tmp_path / "output").write_text(f"OK - 1000 guests | {' '.join(items)}\n", encoding="ascii")
     tap = Path(sys.executable).parent / "graphios-tap"
     argv = [
-        tap,
+        str(tap),
         "--spool",
-        site.spool,
+        str(site.spool),
         "--host",
         "node1",
         "--service",
         "check_virt_stats",
         "--",
         "cat",
-        tmp_path / "output",
+        f"{tmp_path}/output",
     ]
     done = subprocess.run(argv, capture_output=True, timeout=60, check=False)
     assert done.returncode == 0

@@ -76,6 +76,13 @@ def test_the_spool_line_says_whose_perfdata_it_is(tap: Tap) -> None:
     assert line[1:] == ("web01", "Disk Space", "mon", "", "a=1;2;3 'b c'=2")
 
 
+def test_a_script_without_interpreter_line_runs_as_under_nagios(tap: Tap, tmp_path: Path) -> None:
+    (tmp_path / "check_it").write_text('echo "OK $1 | a=1"; exit 1\n', encoding="ascii")
+    (tmp_path / "check_it").chmod(0o755)
+    done = tap.run([f"{tmp_path}/check_it", "x y"])
+    assert (done.returncode, done.stdout) == (1, b"OK x y | a=1\n")
+
+
 def test_all_perfdata_is_spooled_and_nagios_gets_what_fits(tap: Tap) -> None:
     items = [f"vm{number}.cpu.percent={number}.5%;90;95" for number in range(5000)]
     done = tap.prints(f"OK - 5000 guests | {' '.join(items)}\nmore text\n".encode(), 1)
