@@ -43,9 +43,14 @@ def run(argv: list[bytes], environment: dict[bytes, bytes], limit: int) -> Resul
     _signal.signal(_signal.SIGCHLD, on_child)
     # Python ignores these two, the command shall not.
     defaults = [_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGCHLD]
-    pid = posix.posix_spawnp(
-        argv[0], argv, environment, file_actions=[(posix.POSIX_SPAWN_DUP2, writer, 1)], setsigdef=defaults
-    )
+    actions = [(posix.POSIX_SPAWN_DUP2, writer, 1)]
+    try:
+        pid = posix.posix_spawnp(argv[0], argv, environment, file_actions=actions, setsigdef=defaults)
+    except OSError as error:
+        if error.errno != _ENOEXEC or b"/" not in argv[0]:
+            raise
+        # A script without #! line: Nagios, too, leaves it to the shell.
+        pid = posix.posix_spawn(b"/bin/sh", [b"sh", *argv], environment, file_actions=actions, setsigdef=defaults)
     for number in _ENDING:
         if _signal.getsignal(number) != _signal.SIG_IGN:
             _signal.signal(number, lambda number, _: _end_with(pid, number))
