@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import uuid
@@ -15,8 +16,9 @@ from typing import Any
 import pytest
 
 from tests.stack import place, processes
-from tests.stack.daemon import Daemon, StackError, wait_until
+from tests.stack.daemon import Daemon, StackError, accepts, wait_until
 from tests.stack.libvirt import Libvirt
+from tests.stack.nrpe import Nrpe
 
 # A whole stack in a process of its own, which says what it made and then waits for a word.
 OWNER = """
@@ -25,6 +27,7 @@ from pathlib import Path
 from tests.stack import place
 from tests.stack.graphite import Carbon, GraphiteWeb
 from tests.stack.libvirt import Libvirt
+from tests.stack.nrpe import Nrpe
 from tests.stack.nagios import Nagios
 from tests.stack.nrpe import Nrpe
 
@@ -78,7 +81,7 @@ class Owner:
         assert self.process.stdout
         self.made: dict[str, Any] = json.loads(self.process.stdout.readline())
         assert all(processes.start_time(pid) for pid in self.made["pids"])
-        assert all(place.accepts(port) for port in self.made["ports"])
+        assert all(accepts(port) for port in self.made["ports"])
 
     @property
     def root(self) -> Path:
@@ -88,7 +91,7 @@ class Owner:
         """Nothing is left of what was made."""
         assert processes.processes_of(self.root) == []
         assert [pid for pid in self.made["pids"] if processes.start_time(pid)] == []
-        assert [port for port in self.made["ports"] if place.accepts(port)] == []
+        assert [port for port in self.made["ports"] if accepts(port)] == []
         assert not self.root.exists()
         assert machine_state() == self.before
 
@@ -185,3 +188,21 @@ def test_a_clone_in_a_deep_folder_works_with_unix_sockets_of_limited_length(
         libvirt.stop()
         place.clean(root)
     assert not sockets.exists()
+
+
+def test_a_port_that_somebody_else_took_in_between_is_replaced(
+    make_stack_root: Callable[[str], Path], stack_user: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = make_stack_root("ports")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        stolen, real = taken.getsockname()[1], place.free_port
+        ports = iter([stolen])
+        monkeypatch.setattr("tests.stack.nrpe.free_port", lambda: next(ports, None) or real())
+        server = Nrpe(root, {}, False, stack_user)
+        server.start()
+        assert server.port != stolen
+        assert server.daemon
+        assert server.daemon.listens(server.port)
+        server.stop()

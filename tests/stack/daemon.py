@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -48,6 +49,13 @@ def clean_environment(root: Path, user: str | None) -> dict[str, str]:
         "LOGNAME": name,
         processes.MARK: str(root),
     }
+
+
+def accepts(port: int) -> bool:
+    """Whether something listens on this port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Daemon:
@@ -118,6 +126,16 @@ class Daemon:
         """Whether the process runs (or is paused)."""
         return self._process is not None and self._process.poll() is None
 
+    def listens(self, port: int) -> bool:
+        """Whether the socket that listens on this port of 127.0.0.1 is this daemon's own (see proc(5), /proc/net/tcp)."""
+        local = f"0100007F:{port:04X}"
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()]
+        sockets = {f"socket:[{row[9]}]" for row in rows if row[1] == local and row[3] == "0A"}
+        try:
+            return any(str(entry.readlink()) in sockets for entry in Path(f"/proc/{self.pid}/fd").iterdir())
+        except OSError:
+            return False
+
     def kill(self, sig: int = signal.SIGKILL) -> None:
         """Sends a signal; after SIGKILL waits until the process is gone."""
         if self.alive():
@@ -143,8 +161,11 @@ class Daemon:
         self._process = None
         self._record().unlink(missing_ok=True)
 
-    def wait_ready(self, predicate: Callable[[], T], seconds: float, what: str) -> T:
-        """As wait_until, but also gives up, with the last words of the log, when the daemon dies."""
+    def wait_ready(self, predicate: Callable[[], T], seconds: float, what: str, ports: Sequence[int] = ()) -> T:
+        """As wait_until, but also gives up, with the last words of the log, when the daemon dies.
+
+        Raises PortTaken when it died and somebody else has one of its `ports`.
+        """
 
         def ready_or_dead() -> T | bool:
             return predicate() or not self.alive()
@@ -155,9 +176,9 @@ class Daemon:
             raise StackError(f"{error}; see {self.log}") from error
         if answer := predicate():
             return answer
-        text = self.log.read_text(encoding="utf-8", errors="replace")
-        if "in use" in text[-4000:] or "Cannot bind" in text[-4000:] or "could not bind" in text[-4000:]:
+        if any(accepts(port) for port in ports):
             raise PortTaken(f"{self.name} found its port taken; see {self.log}")
+        text = self.log.read_text(encoding="utf-8", errors="replace")
         last = next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it said nothing")
         raise StackError(f"{self.name} ended at once: {last[:200]}; see {self.log}")
 

@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 
 from tests.stack.daemon import Daemon, PortTaken, StackError, clean_environment, wait_until
-from tests.stack.place import accepts, free_port, give, run
+from tests.stack.place import free_port, give, run
 
 CARBON_CONF = """\
 [cache]
@@ -137,10 +137,15 @@ class Carbon:
             "--nodaemon",
             "start",
         ]
-        self.daemon = Daemon("carbon", argv, self._root / "log" / "carbon.log", user=self._user, root=self._root)
-        self.daemon.start()
-        self.daemon.wait_ready(
-            lambda: accepts(self.port) and accepts(self.query_port), 20, "carbon-cache accepts connections"
+        daemon = self.daemon = Daemon(
+            "carbon", argv, self._root / "log" / "carbon.log", user=self._user, root=self._root
+        )
+        daemon.start()
+        daemon.wait_ready(
+            lambda: daemon.listens(self.port) and daemon.listens(self.query_port),
+            20,
+            "carbon-cache accepts connections",
+            (self.port, self.pickle_port, self.query_port),
         )
 
     def stop(self) -> None:
@@ -210,11 +215,13 @@ class GraphiteWeb:
             run(argv, "graphite-manage migrate", self._user, env, self.folder)
         argv = ["/usr/bin/gunicorn", "--bind", f"127.0.0.1:{self.port}", "--workers", "1", "--threads", "4"]
         argv += ["--worker-tmp-dir", self.folder, "graphite.wsgi:application"]
-        self.daemon = Daemon(
+        daemon = self.daemon = Daemon(
             "graphite-web", argv, self._root / "log" / "graphite-web.log", settings, self.folder, self._user, self._root
         )
-        self.daemon.start()
-        self.daemon.wait_ready(self._answers, 30, "graphite-web answers")
+        daemon.start()
+        daemon.wait_ready(
+            lambda: daemon.listens(self.port) and self._answers(), 30, "graphite-web answers", (self.port,)
+        )
 
     def stop(self) -> None:
         """Ends it."""

@@ -28,7 +28,7 @@ unix_sock_rw_perms = "0700"
 auth_unix_ro = "none"
 auth_unix_rw = "none"
 log_level = 3
-log_outputs = "3:file:{log}"
+log_outputs = "3:stderr"
 max_client_requests = 20
 """
 
@@ -81,16 +81,16 @@ class Libvirt:
         for name in ("disks", "log"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         log = self._root / "log" / "libvirtd.log"
-        argv = self._system_argv(log) if self.system else self._session_argv(log)
+        argv = self._system_argv() if self.system else self._session_argv()
         env = {} if self.system else self._session_environment()
         inside = self._namespace.entered if self.system else nullcontext
         self.daemon = Daemon("libvirtd", argv, log, env, user=self._user, root=self._root, inside=inside)
         self.daemon.start()
         self.daemon.wait_ready(self._answers, 60, "libvirtd answers")
 
-    def _system_argv(self, log: Path) -> list[str | Path]:
+    def _system_argv(self) -> list[str | Path]:
         config = self.folder / "libvirtd.conf"
-        config.write_text(LIBVIRTD_CONF.format(sockets=self._sockets, log=log), encoding="utf-8")
+        config.write_text(LIBVIRTD_CONF.format(sockets=self._sockets), encoding="utf-8")
         if not (self._namespace.holder and self._namespace.holder.alive()):
             conf = self._namespace.inside("/etc/libvirt/qemu.conf")
             conf.parent.mkdir(parents=True, exist_ok=True)
@@ -108,9 +108,9 @@ class Libvirt:
             "XDG_DATA_HOME": str(self._sockets / "data"),
         }
 
-    def _session_argv(self, log: Path) -> list[str | Path]:
+    def _session_argv(self) -> list[str | Path]:
         config = self.folder / "libvirtd.conf"
-        config.write_text(f'log_level = 3\nlog_outputs = "3:file:{log}"\n', encoding="utf-8")
+        config.write_text('log_level = 3\nlog_outputs = "3:stderr"\n', encoding="utf-8")
         conf = self._sockets / "etc" / "libvirt" / "qemu.conf"
         conf.parent.mkdir(parents=True, exist_ok=True)
         conf.write_text('security_driver = "none"\ncgroup_controllers = []\nstdio_handler = "file"\n', encoding="utf-8")

@@ -150,7 +150,10 @@ class Nagios:
         give(self.spool, self._user)
 
     def status(self) -> dict[tuple[str, str], dict[str, str]]:
-        """Host name and service description ("" for the host itself) to the fields of status.dat (plugin_output, current_state, has_been_checked ...)."""
+        """The fields of status.dat (plugin_output, current_state, has_been_checked ...) by host name and service description.
+
+        The service description of a host itself is "".
+        """
         found: dict[tuple[str, str], dict[str, str]] = {}
         try:
             text = (self.folder / "status.dat").read_text(encoding="utf-8", errors="replace")

@@ -138,7 +138,6 @@ class Namespace:
     def _script(self, ready: Path) -> str:
         lines = []
         for hidden in HIDDEN:
-            source = self.inside(hidden)
             # The stack's own files must be seen at the same path inside, even when they lie below a folder that is hidden.
             if base().is_relative_to(hidden):
                 self.inside(str(base())).mkdir(parents=True, exist_ok=True)

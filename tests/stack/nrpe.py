@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from tests.stack.daemon import Daemon, PortTaken
-from tests.stack.place import accepts, free_port, give, run
+from tests.stack.place import free_port, give, run
 
 CHECK_NRPE = "/usr/lib/nagios/plugins/check_nrpe"
 
@@ -153,9 +153,9 @@ class Nrpe:
         config = self.write_config(log)
         give(self.folder, self._user)
         argv: list[str | Path] = ["/usr/sbin/nrpe", "-c", config, "-f", *(["-n"] if self._tls == "plain" else [])]
-        self.daemon = Daemon(self.name, argv, log, self._env, user=self._user, root=self._root)
-        self.daemon.start()
-        self.daemon.wait_ready(lambda: accepts(self.port), 10, "NRPE accepts connections")
+        daemon = self.daemon = Daemon(self.name, argv, log, self._env, user=self._user, root=self._root)
+        daemon.start()
+        daemon.wait_ready(lambda: daemon.listens(self.port), 10, "NRPE accepts connections", (self.port,))
 
     def write_config(self, log: Path) -> Path:
         """The configuration file."""

@@ -62,7 +62,7 @@ class Pipeline:
         self.libvirt.add_guest("bare01")
         if not self.libvirt.taps:
             self.notes.append(
-                "No network counters: libvirt counts only the traffic of tap devices, and making them takes root and /dev/net/tun."
+                "No network counters: libvirt counts only the traffic of tap devices; they take root, /dev/net/tun and the right to make namespaces."
             )
 
     def start_nrpe(self) -> None:

@@ -145,13 +145,6 @@ def free_port() -> int:
     raise StackError("no free port on 127.0.0.1 between 15000 and 31999")
 
 
-def accepts(port: int) -> bool:
-    """Whether something listens on this port of 127.0.0.1."""
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 def run(
     argv: list[str | Path],
     what: str,

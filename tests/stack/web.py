@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.stack.daemon import Daemon, PortTaken, StackError
 from tests.stack.graphite import GraphiteWeb
 from tests.stack.nagios import Nagios
-from tests.stack.place import accepts, free_port, give
+from tests.stack.place import free_port, give
 
 MODULE_FOLDER = Path("/usr/lib/apache2/modules")
 MODULES = (
@@ -115,9 +115,9 @@ class Web:
         give(self.folder, self._user)
         log = self._root / "log" / "apache.log"
         argv: list[str | Path] = ["/usr/sbin/apache2", "-f", config, "-DFOREGROUND"]
-        self.daemon = Daemon("apache", argv, log, user=self._user, root=self._root)
-        self.daemon.start()
-        self.daemon.wait_ready(lambda: accepts(self.port), 10, "Apache accepts connections")
+        daemon = self.daemon = Daemon("apache", argv, log, user=self._user, root=self._root)
+        daemon.start()
+        daemon.wait_ready(lambda: daemon.listens(self.port), 10, "Apache accepts connections", (self.port,))
 
     def stop(self) -> None:
         """Ends it."""
