@@ -40,17 +40,11 @@ def run(argv: list[bytes], environment: dict[bytes, bytes], limit: int) -> Resul
         ended = True
         posix.set_blocking(reader, False)
 
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+    pid = _spawn(argv, environment, writer)
     _signal.signal(_signal.SIGCHLD, on_child)
-    # Python ignores these two, the command shall not.
-    defaults = [_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGCHLD]
-    actions = [(posix.POSIX_SPAWN_DUP2, writer, 1)]
-    try:
-        pid = posix.posix_spawnp(argv[0], argv, environment, file_actions=actions, setsigdef=defaults)
-    except OSError as error:
-        if error.errno != _ENOEXEC or b"/" not in argv[0]:
-            raise
-        # A script without #! line: Nagios, too, leaves it to the shell.
-        pid = posix.posix_spawn(b"/bin/sh", [b"sh", *argv], environment, file_actions=actions, setsigdef=defaults)
+    if posix.waitid(posix.P_PID, pid, posix.WEXITED | posix.WNOHANG | posix.WNOWAIT):
+        on_child()  # it was faster than we
     for number in _ENDING:
         if _signal.getsignal(number) != _signal.SIG_IGN:
             _signal.signal(number, lambda number, _: _end_with(pid, number))
@@ -71,6 +65,20 @@ def run(argv: list[bytes], environment: dict[bytes, bytes], limit: int) -> Resul
             kept += len(chunk)
     status = posix.waitpid(pid, 0)[1]
     return Result(b"".join(chunks), printed, status)
+
+
+def _spawn(argv: list[bytes], environment: dict[bytes, bytes], writer: int) -> int:
+    """The process id of the command, which prints into `writer`. Raises OSError."""
+    actions = [(posix.POSIX_SPAWN_DUP2, writer, 1)]
+    # Python ignores these two, the command shall not.
+    defaults = [_signal.SIGPIPE, _signal.SIGXFSZ]
+    try:
+        return posix.posix_spawnp(argv[0], argv, environment, file_actions=actions, setsigdef=defaults)
+    except OSError as error:
+        if error.errno != _ENOEXEC or b"/" not in argv[0]:
+            raise
+        # A script without #! line: Nagios, too, leaves it to the shell.
+        return posix.posix_spawn(b"/bin/sh", [b"sh", *argv], environment, file_actions=actions, setsigdef=defaults)
 
 
 def _end_with(pid: int, number: int) -> None:
