@@ -89,7 +89,7 @@ class Options:
 
     def path(self, *flags: str, help: str, default: str | None = None) -> None:
         """Declare a path."""
-        self.add(*flags, help=help, default=Path(default) if default else None, type=Path, metavar="PATH")
+        self.add(*flags, help=help, default=Path(default) if default else None, type=_typed(_path), metavar="PATH")
 
     def flag(self, *flags: str, help: str) -> None:
         """Declare a switch that is off by default."""
@@ -196,6 +196,12 @@ def _typed(read: Any) -> Any:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return typed
+
+
+def _path(text: str) -> Path:
+    if not text or "\0" in text:
+        raise ValueError(f"{text!r} is not a path")
+    return Path(text)
 
 
 def _seconds(text: str) -> float:

@@ -1,0 +1,444 @@
+"""What every check keeps, whatever it looks at: run over all console scripts of setup.cfg whose names begin with check_.
+
+A new check contributes its recorded inputs to RECORDED; a check without them fails here.
+"""
+
+import ast
+import configparser
+import importlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from checks.plugin import COUNTER, GAUGE, Check
+from checks.version import VERSION
+
+ROOT = Path(__file__).parents[2]
+DATA = Path(__file__).parent / "data"
+DISK = ["--proc", f"{DATA}/check_disk/server", "--fstab", f"{DATA}/check_disk/server/fstab"]
+
+# Command lines on recorded inputs: the calm ones first, where nothing is long; then what hurts.
+RECORDED: dict[str, list[list[str]]] = {
+    "check_disk": [
+        ["--proc", f"{DATA}/check_disk/calm", "--fstab", "/dev/null"],
+        DISK,
+        [*DISK, "--remote", "-w", "0.00001", "-c", "/var=~:", "--free-warning", "1E:", "--inode-critical", "0.1:"],
+        ["--proc", "/nonexistent"],
+    ],
+    "check_virt_stats": [
+        ["--replay", f"{DATA}/contract/guests.raw"],
+        ["--replay", f"{DATA}/contract/guests.json"],
+        [
+            "--replay",
+            f"{DATA}/contract/guests.json",
+            "--label",
+            "uuid",
+            "--memory-warning",
+            "0.00001",
+            "--disk-allocation-critical",
+            "~:-1",
+        ],
+        ["--replay", f"{DATA}/contract/guests.json", "--list"],
+        ["--replay", "/nonexistent"],
+    ],
+}
+MEANT_EVERYWHERE = {"-H", "-p", "-t", "-w", "-c", "-v", "-V", "-h"}
+CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
+DECIMAL = r"-?\d+(?:\.\d+)?"
+RANGE = rf"(?:@?(?:(?:~|{DECIMAL}):)?(?:{DECIMAL})?)"
+# Plugin guidelines, "Performance data", as strict as every consumer needs it: no quotes, no exponent, no U, base units.
+ITEM = re.compile(
+    rf"([A-Za-z0-9_.-]+)=({DECIMAL})(s|%|B|c|)(?:;({RANGE})(?:;({RANGE})(?:;({DECIMAL})?(?:;({DECIMAL})?)?)?)?)?"
+)
+
+
+def _scripts() -> dict[str, str]:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    lines = setup["options.entry_points"]["console_scripts"].split("\n")
+    return {
+        name.strip(): target.strip()
+        for name, _, target in (line.partition("=") for line in lines)
+        if name.startswith("check_")
+    }
+
+
+SCRIPTS = _scripts()
+
+
+def the_check(name: str) -> Check:
+    """The check behind a console script."""
+    module, _, function = SCRIPTS[name].partition(":")
+    main = getattr(importlib.import_module(module), function)
+    assert isinstance(main.__self__, Check), f"{name}: its entry point is not Check.main"
+    return main.__self__
+
+
+every_check = pytest.mark.parametrize("name", sorted(SCRIPTS))
+CASES = [(name, argv) for name in sorted(SCRIPTS) for argv in RECORDED.get(name, [])]
+every_case = pytest.mark.parametrize(
+    ("name", "argv"), CASES, ids=[f"{name}-{number}" for number, (name, _) in enumerate(CASES)]
+)
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path, monkeypatch):
+    """State that a check reads is a test's own."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)
+
+
+def console(name, *argv, env=None, **keywords):
+    """Run the installed console script as Nagios or NRPE would: a real process, an empty environment, another directory."""
+    script = Path(sys.executable).with_name(name)
+    assert script.exists(), f"{name} is not installed beside {sys.executable}: pip install -e ."
+    return subprocess.run(
+        [script, *argv],
+        env=env or {},
+        cwd="/",
+        timeout=60,
+        check=False,
+        **{"stdin": subprocess.DEVNULL, "capture_output": True, **keywords},
+    )
+
+
+def shape(outcome):
+    """Exit code and text without its numbers: a live file system's change from one moment to the next."""
+    return outcome[0], re.sub(r"\d+(\.\d+)?", "0", outcome[1])
+
+
+def items(text):
+    """The perfdata items of an output, each matched by the strict grammar."""
+    first = text.split("\n", 1)[0]
+    found = []
+    for item in first.partition(" | ")[2].split():
+        match = ITEM.fullmatch(item)
+        assert match, f"{item!r} is no perfdata that every consumer can read"
+        found.append(match)
+    return found
+
+
+def test_there_are_checks():
+    assert {"check_disk", "check_virt_stats"} <= set(SCRIPTS)
+
+
+@every_check
+def test_every_check_contributes_recorded_inputs(name):
+    assert RECORDED.get(name), (
+        f"{name} has no entry in RECORDED of {Path(__file__).name}: add command lines on its recorded inputs"
+    )
+
+
+@every_check
+def test_name_module_and_script_are_one_word(name):
+    assert SCRIPTS[name] == f"checks.{name}:main"
+    assert the_check(name).name == name
+
+
+# Declarations
+
+
+@every_check
+def test_every_metric_is_declared_with_unit_kind_and_meaning(name):
+    measures = the_check(name).measures
+    assert len({measure.label for measure in measures}) == len(measures)
+    for measure in measures:
+        assert re.fullmatch(r"(?:[A-Za-z0-9_-]|<[a-z]+>)+(?:\.(?:[A-Za-z0-9_-]|<[a-z]+>)+)*", measure.label)
+        assert measure.unit in ("s", "%", "B", "c", "")
+        assert measure.kind == (COUNTER if measure.unit == "c" else GAUGE)
+        assert measure.meaning
+        assert "|" not in measure.meaning
+
+
+@every_check
+def test_commands_have_fixed_arguments_that_parse(name):
+    check = the_check(name)
+    assert [command.name for command in check.commands]
+    for command in check.commands:
+        assert command.name.startswith(name)
+        assert command.description
+        check.parse(command.arguments.split())
+
+
+@every_check
+def test_short_options_mean_what_they_mean_everywhere(name):
+    flags = re.findall(r"(?<!\S)-\w", " ".join(declared.flags for declared in the_check(name).options().declared))
+    assert set(flags) <= MEANT_EVERYWHERE
+    assert {"-t", "-v", "-V", "-h"} <= set(flags)
+
+
+@every_check
+def test_the_description_says_what_it_needs_in_short_lines(name):
+    lines = the_check(name).description.splitlines()
+    assert 20 < len(lines[0]) < 120
+    assert len(lines) > 1
+
+
+# Help, version, mistakes
+
+
+@every_check
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_is_exit_3_on_standard_output(name, flag):
+    done = console(name, flag)
+    assert (done.returncode, done.stderr) == (3, b"")
+    text = done.stdout.decode()
+    assert the_check(name).description.splitlines()[0] in text
+    for declared in the_check(name).options().declared:
+        assert re.split("[, ]", declared.flags)[0] in text
+
+
+@every_check
+@pytest.mark.parametrize("flag", ["-V", "--version"])
+def test_version_is_exit_3_on_standard_output(name, flag):
+    done = console(name, flag)
+    assert (done.returncode, done.stderr) == (3, b"")
+    assert done.stdout.decode() == f"{name} {VERSION} (testbed-checks)\n"
+
+
+@every_check
+@pytest.mark.parametrize(
+    "argv", [["--nonsense"], ["-x"], ["-w"], ["extra"], ["-t", "soon"], ["--max-output", "-1"], ["-t"], ["\udcff"]]
+)
+def test_a_mistake_is_one_line_and_exit_3_on_standard_output(name, argv):
+    done = console(name, *[os.fsencode(word) for word in argv])
+    assert (done.returncode, done.stderr) == (3, b"")
+    text = done.stdout.decode()
+    assert text.startswith(f"{the_check(name).title} UNKNOWN - ")
+    assert text.count("\n") == 1
+    assert text.endswith("\n")
+
+
+@every_check
+def test_option_names_are_not_abbreviated(name):
+    check = the_check(name)
+    names = [flag for declared in check.options().declared for flag in re.findall(r"--[\w-]+", declared.flags)]
+    assert len(names) > 4
+    for flag in names:
+        if flag[:-1] not in names:
+            outcome = check.run([f"{flag[:-1]}=1"])
+            assert outcome.code == 3
+            assert "unrecognized arguments" in outcome.text
+
+
+@every_case
+def test_a_negative_threshold_may_stand_behind_a_blank(name, argv):
+    check = the_check(name)
+    for flag in ("-w", "-c"):
+        if any(declared.flags.startswith(f"{flag},") for declared in check.options().declared):
+            outcomes = {
+                shape(check.run([*argv, *form])) for form in ([flag, "-10:"], [f"{flag}=-10:"], [f"{flag}-10:"])
+            }
+            assert len(outcomes) == 1
+            assert "(see " not in outcomes.pop()[1]
+
+
+# Output
+
+
+@every_case
+@pytest.mark.parametrize("more", [[], ["-v"], ["-vvv"]], ids=lambda more: "".join(more) or "plain")
+def test_the_output_is_clean_text_and_the_exit_code_its_state(name, argv, more):
+    outcome = the_check(name).run([*argv, *more])
+    state = ("OK", "WARNING", "CRITICAL", "UNKNOWN")[outcome.code]
+    assert outcome.text.startswith(f"{the_check(name).title} {state} - ")
+    assert outcome.text.endswith("\n")
+    assert not CONTROL.search(outcome.text.replace("\n", ""))
+    assert "internal error" not in outcome.text
+    assert "Traceback" not in outcome.text
+    assert "|" not in outcome.text.partition(" | ")[2]
+    assert "\n\n" not in outcome.text
+
+
+@every_case
+@pytest.mark.parametrize("budget", [4000, 10**7])
+def test_every_perfdata_item_is_valid_unique_and_declared(name, argv, budget):
+    check = the_check(name)
+    found = items(check.run([*argv, "--max-output", str(budget)]).text)
+    labels = [match[1] for match in found]
+    assert len(set(labels)) == len(labels)
+    declared = [
+        (
+            re.compile(
+                "".join(
+                    "[A-Za-z0-9_-]+" if part.startswith("<") else re.escape(part)
+                    for part in re.split("(<[a-z]+>)", measure.label)
+                )
+            ),
+            measure,
+        )
+        for measure in check.measures
+    ]
+    for match in found:
+        units = {measure.unit for pattern, measure in declared if pattern.fullmatch(match[1])}
+        assert match[3] in units, f"{match[0]} is not declared in MEASURES (its label is in units {units or 'none'})"
+
+
+@every_check
+def test_the_recorded_inputs_show_something(name):
+    assert any(items(the_check(name).run(argv).text) for argv in RECORDED[name])
+    assert {the_check(name).run(argv).code for argv in RECORDED[name]} > {3}
+
+
+@every_check
+def test_the_first_line_is_short_where_it_can_be(name):
+    first = the_check(name).run(RECORDED[name][0]).text.split("\n", 1)[0].partition(" | ")[0]
+    assert len(first) < 80
+
+
+@every_case
+@pytest.mark.parametrize(
+    "more", [[], ["-v"], ["--compress"], ["-v", "--compress"]], ids=lambda more: "".join(more) or "plain"
+)
+@pytest.mark.parametrize("budget", [300, 400, 1000, 4000, 20000])
+def test_the_output_keeps_its_budget_and_tells_what_was_dropped(name, argv, budget, more):
+    check = the_check(name)
+    whole = check.run([*argv, *more, "--max-output", "10000000"])
+    cut = check.run([*argv, *more, "--max-output", str(budget)])
+    assert len(cut.text.encode()) <= budget
+    assert cut.code == whole.code
+    if "COMPRESSED deflate" not in cut.text:
+        shown, all_items = len(items(cut.text)), len(items(whole.text))
+        assert (f"[{shown} of {all_items} metrics fit]" in cut.text) == (shown < all_items)
+
+
+@every_case
+def test_without_an_option_the_output_fits_through_nagios(name, argv):
+    assert len(the_check(name).run(argv).text.encode()) <= 4000
+
+
+# The callable form
+
+
+JUNK = [
+    "",
+    "x",
+    "-1",
+    "0",
+    "1e999",
+    "nan",
+    "\udcff",
+    "é漢",
+    "a" * 3000,
+    "%s%n",
+    "(",
+    "../../x",
+    "=",
+    "\x00",
+    "99999999999999999999",
+]
+
+
+@every_check
+def test_the_callable_form_never_raises_whatever_the_options(name):
+    check = the_check(name)
+    flags = [re.findall(r"--[\w-]+", declared.flags)[0] for declared in check.options().declared]
+    for flag in flags:
+        for junk in JUNK:
+            outcome = check.run([*RECORDED[name][0], f"{flag}={junk}"])
+            assert outcome.code in (0, 1, 2, 3)
+            assert outcome.text.endswith("\n")
+            if flag not in ("--help", "--version"):
+                assert not CONTROL.search(outcome.text.replace("\n", "")), (flag, junk)
+            assert "internal error" not in outcome.text, (flag, junk, outcome.text)
+
+
+@every_case
+def test_two_runs_in_one_process_say_the_same(name, argv):
+    assert shape(the_check(name).run(argv)) == shape(the_check(name).run(argv))
+
+
+# The console script
+
+
+@every_case
+def test_the_console_script_says_what_the_callable_form_says(name, argv, tmp_path):
+    done = console(name, *argv, env={"STATE_DIRECTORY": str(tmp_path / "state")})
+    assert shape((done.returncode, done.stdout.decode())) == shape(the_check(name).run(argv))
+    assert done.stderr == b""
+
+
+@every_case
+def test_it_runs_with_an_empty_environment_and_closed_standard_input(name, argv):
+    done = console(name, *argv, stdin=None, preexec_fn=lambda: os.close(0))
+    assert (done.returncode, done.stderr) == (the_check(name).run(argv).code, b"")
+    assert done.stdout.startswith(the_check(name).title.encode())
+
+
+@every_case
+def test_a_reader_that_left_is_exit_3_without_a_word_on_standard_error(name, argv):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = console(name, *argv, capture_output=False, stdout=writing, stderr=subprocess.PIPE)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (3, b"")
+
+
+@every_case
+def test_nothing_is_written_without_save_state_and_only_state_with_it(name, argv, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    env = {"HOME": str(home), "STATE_DIRECTORY": str(home / "state"), "TMPDIR": str(home)}
+    console(name, *argv, env=env)
+    assert list(home.iterdir()) == []
+    if any(declared.flags.startswith("--save-state") for declared in the_check(name).options().declared):
+        console(name, *argv, "--save-state", env=env)
+        assert {path.name for path in home.iterdir()} <= {"state"}
+
+
+# The deadline, through a script as pip writes it
+
+
+HANGS = {
+    "C": """
+        import ctypes
+        libc, lock = ctypes.CDLL(None), ctypes.create_string_buffer(64)
+        libc.pthread_mutex_lock(lock)
+        libc.pthread_mutex_lock(lock)
+    """,
+    "expression": """
+        import re
+        re.compile("(a|a)*b").fullmatch("a" * 300)
+    """,
+}
+
+
+@pytest.mark.parametrize("hang", HANGS.values(), ids=HANGS.keys())
+def test_the_deadline_holds_in_a_c_call_and_in_a_backtracking_expression(tmp_path, hang):
+    (tmp_path / "check_hang.py").write_text(
+        "from checks.plugin import Check, Resource, stage\n\n\nclass Hang(Resource):\n    def probe(self):\n"
+        f"        with stage('asking what never answers'):\n{hang.replace('        ', '            ')}\n        return ()\n\n\n"
+        "main = Check(Hang, []).main\n"
+    )
+    script = tmp_path / "check_hang"
+    script.write_text(
+        f"#!{sys.executable}\nimport sys\nsys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]\nfrom check_hang import main\nsys.exit(main())\n"
+    )
+    script.chmod(0o755)
+    done = subprocess.run([script, "-t", "0.5"], capture_output=True, timeout=30, cwd="/", check=False)
+    assert (done.returncode, done.stderr) == (3, b"")
+    assert done.stdout == b"HANG UNKNOWN - no answer within 0.5 s while asking what never answers\n"
+
+
+# What ties the rooms
+
+
+def _imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add((node.module or "").partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize(("room", "other"), [("checks", "graphios"), ("graphios", "checks")])
+def test_checks_and_shipper_share_only_text(room, other):
+    files = [path for path in (ROOT / room).rglob("*.py") if "engine" not in path.parts]
+    assert files
+    assert [path for path in files if other in _imports(path)] == []
