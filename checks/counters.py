@@ -11,6 +11,7 @@ import fcntl
 import json
 import math
 import os
+import re
 import stat
 import time
 from pathlib import Path
@@ -46,7 +47,7 @@ def delta(old: int, new: int, bits: int | None = None) -> int | None:
     """Return what a counter gained, or None after a reset; `bits` is its width where it can wrap within an interval."""
     if new >= old:
         return new - old
-    if bits is not None and old >= 3 << (bits - 2) and new < 1 << (bits - 2):
+    if bits is not None and 3 << (bits - 2) <= old < 1 << bits and new < 1 << (bits - 2):
         return new + (1 << bits) - old
     return None
 
@@ -180,10 +181,11 @@ def last_saved(check: str, target: str, key: str | None = None) -> float | None:
 
 
 def _file_name(check: str, target: str, key: str | None) -> str:
-    import hashlib
+    import zlib
 
-    digest = hashlib.sha256(f"{target}\0{key or ''}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    return f"{check}-{os.getuid()}-{digest}.json"
+    readable = re.sub("[^A-Za-z0-9]+", "_", target)[:40].strip("_")
+    check_sum = zlib.crc32(f"{target}\0{key or ''}".encode("utf-8", "surrogateescape"))
+    return f"{check}-{os.getuid()}-{readable}-{check_sum:08x}.json"
 
 
 def _trusted(directory: Path) -> None:
