@@ -6,6 +6,7 @@ Exit codes and output: monitoring-plugins developer guidelines.
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import sys
@@ -195,6 +196,7 @@ class Check:
     def main(self) -> NoReturn:
         """Run as a command: options from sys.argv, text on standard output, and the deadline's watchdog."""
         _fill_standard_descriptors()
+        gc.disable()  # a run is over before there is anything worth collecting
         opts = self._opts_or_outcome(sys.argv[1:])
         seconds = 10.0 if isinstance(opts, Outcome) else opts.timeout
         dog = Watchdog(

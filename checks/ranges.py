@@ -13,10 +13,10 @@ from collections.abc import Callable
 from nagiosplugin import Range
 
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)"
-_RANGE = re.compile(rf"@?(?:(?P<start>~|{_NUMBER})?(?P<colon>:))?(?P<end>{_NUMBER})?", re.ASCII)
+_RANGE = rf"@?(?:(?P<start>~|{_NUMBER})?(?P<colon>:))?(?P<end>{_NUMBER})?"
 _REGEX_LENGTH = 1000
 _LONGEST_NUMBER = 30
-_SIZE = re.compile(r"(\d+(?:\.\d*)?|\.\d+)([KMGTPE])(?:i?B)?(?=:|$)", re.ASCII | re.IGNORECASE)
+_SIZE = r"(\d+(?:\.\d*)?|\.\d+)([KMGTPE])(?:i?B)?(?=:|$)"
 
 
 class Limit(Range):  # type: ignore[misc]
@@ -36,8 +36,10 @@ def parse_range(text: str, sizes: bool = False) -> Limit | None:
     text = text.strip()
     if not text:
         return None
-    plainly = _SIZE.sub(_bytes, text) if sizes else text
-    found = _RANGE.fullmatch(plainly)
+    if text.isascii() and text.isdigit() and len(text) < _LONGEST_NUMBER:
+        return Limit(text)
+    plainly = re.sub(_SIZE, _bytes, text, flags=re.ASCII | re.IGNORECASE) if sizes else text
+    found = re.fullmatch(_RANGE, plainly, re.ASCII)
     if not found or not (found["colon"] or found["end"]):
         written = "with or without K, M, G, T" if sizes else "plain decimals"
         raise ValueError(f"{text!r} is not a Nagios range (such as 90, 10:, ~:5, 10:20 or @10:20, {written})")

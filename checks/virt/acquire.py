@@ -15,7 +15,7 @@ from typing import Any
 from checks.deadline import stage
 from checks.plugin import CheckError
 from checks.virt.calls import Call, Clock, connect, load_libvirt, stopped_processes
-from checks.virt.records import BLOCKED, PAUSED, PREFIXES, RUNNING, Guest, Host, Pool, Snapshot
+from checks.virt.records import BLOCKED, PAUSED, PREFIXES, RUNNING, Guest, Host, Pool, Snapshot, record
 
 # libvirtd has 20 workers by default for all its users: never leave more than these waiting for stuck guests.
 MOST_HUNG_CALLS = 4
@@ -76,7 +76,7 @@ class Hypervisor:
 
     def _records(self, ask: Callable[..., Any], *arguments: Any) -> list[Guest]:
         try:
-            return [Guest(domain.name(), domain.UUIDString(), domain.ID(), stats) for domain, stats in ask(*arguments)]
+            return [record(domain.name(), domain.UUIDString(), domain.ID(), stats) for domain, stats in ask(*arguments)]
         except self._libvirt.libvirtError as error:
             raise CheckError(f"asking libvirt for statistics: {error}") from error
 

@@ -7,12 +7,12 @@ Keys and units: virConnectGetAllDomainStats in libvirt's reference; times are na
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from checks.output import label_part
+from checks.output import perfdata
 from checks.plugin import COUNTER, GAUGE, Measure
+from checks.virt.layout import Layout
 from checks.virt.records import Guest
 
 _KIB, _NANO = 1024, 1e-9
@@ -136,16 +136,30 @@ MEASURES = (
 
 
 _Fetch = Callable[[dict[str, Any]], tuple[Any, ...]]
-_DISK_NAME = re.compile(r"block\.\d+\.name")
+Limits = tuple[object, object]
+"""Warning and critical range of an item, None for none."""
 
 
-class _Template(NamedTuple):
-    """One rank of one shape: how to fetch the values, their factors, the format with \\0 for the guest, and how many."""
+class _Template:
+    """One rank of all guests with one layout: how to fetch the values, their factors, and the text with \\0 for the guest."""
 
-    fetch: _Fetch
-    factors: tuple[float, ...]
-    text: str
-    number: int
+    def __init__(self, fields: list[tuple[str, Field, str]]) -> None:
+        self.number = len(fields)
+        self._keys = [key for key, _, _ in fields]
+        self._fetch = _fetch(self._keys)
+        self._factors = tuple(field.factor for _, field, _ in fields)
+        self._items = [
+            f"\0.{label}={'%.6f' if field.factor == _NANO else '%d'}{field.unit}" for _, field, label in fields
+        ]
+        self._text = " ".join(self._items)
+
+    def fill(self, stats: dict[str, Any]) -> str:
+        """Return the items with the values of one guest."""
+        try:
+            return self._text % tuple(map(operator.mul, self._fetch(stats), self._factors))
+        except TypeError:  # only in a recording: text where other guests have numbers
+            good = zip(self._keys, self._factors, self._items, strict=True)
+            return " ".join(item % (stats[key] * factor) for key, factor, item in good if type(stats[key]) is int)
 
 
 class Perfdata:
@@ -153,49 +167,59 @@ class Perfdata:
 
     def __init__(self, budget: int, with_state: bool = True) -> None:
         self._budget, self._with_state = budget, with_state
-        self._ranks: tuple[list[str], ...] = ([], [], [])
+        self._items: list[str] = []
+        self._derived: tuple[list[tuple[str, float, str, Limits]], ...] = ([], [], [])
         self._guests: list[tuple[str, dict[str, Any], tuple[_Template, ...]]] = []
-        self._shapes: dict[tuple[str, ...], tuple[_Fetch, dict[Any, tuple[_Template, ...]]]] = {}
+        self._templates: dict[tuple[int, bool], tuple[_Template, ...]] = {}
 
-    def add(self, rank: int, item: str) -> None:
-        """Add one item, or several with a blank between."""
-        self._ranks[rank].append(item)
+    def add(self, item: str) -> None:
+        """Add an item that comes before everything else."""
+        self._items.append(item)
 
-    def add_guest(self, label: str, guest: Guest, fresh_balloon: bool) -> None:
+    def add_derived(self, rank: int, label: str, value: float | None, unit: str, limits: Limits = (None, None)) -> None:
+        """Add a computed figure, unless it is unknown."""
+        if value is not None:
+            self._derived[rank].append((label, value, unit, limits))
+
+    def add_guest(self, label: str, guest: Guest, layout: Layout, fresh_balloon: bool) -> None:
         """Add everything libvirt reports of a guest; what its balloon driver reported only where that is fresh."""
-        stats = guest.stats
-        keys = tuple(stats)
-        shape = self._shapes.get(keys)
-        if shape is None:
-            shape = self._shapes[keys] = (_fetch([key for key in keys if _DISK_NAME.fullmatch(key)]), {})
-        names, by_names = shape
-        variant = (names(stats), fresh_balloon)
-        templates = by_names.get(variant)
+        variant = (layout.identity, fresh_balloon)
+        templates = self._templates.get(variant)
         if templates is None:
-            hidden = set() if self._with_state else {"state.state", "state.reason"}
-            templates = by_names[variant] = _templates(stats, fresh_balloon, hidden)
-        self._guests.append((label, stats, templates))
+            templates = self._templates[variant] = self._make_templates(guest.stats, layout, fresh_balloon)
+        self._guests.append((label, guest.stats, templates))
 
     def chunks(self) -> tuple[list[str], int]:
         """Return items, the most important first, several of them in one text with blanks between; and how many were not made."""
-        chunks: list[str] = []
+        chunks = self._items
         size = left_out = 0
-        for rank, items in enumerate(self._ranks):
-            chunks += items
-            size += sum(map(len, items))
+        for rank, derived in enumerate(self._derived):
+            for label, value, unit, (warning, critical) in derived:
+                if size > self._budget:
+                    left_out += 1
+                    continue
+                item = perfdata(label, round(value, 6 if unit == "s" else 2), unit, warning, critical)
+                size += len(item)
+                chunks.append(item)
             for label, stats, templates in self._guests:
                 template = templates[rank]
                 if size > self._budget:
                     left_out += template.number
                 elif template.number:
-                    try:
-                        numbers = tuple(map(operator.mul, template.fetch(stats), template.factors))
-                        text = (template.text % numbers).replace("\0", label)
-                    except TypeError:  # a recording in which one guest has text where the others have numbers
-                        continue
+                    text = template.fill(stats).replace("\0", label)
                     size += len(text)
-                    chunks.append(text)
+                    if text:
+                        chunks.append(text)
         return chunks, left_out
+
+    def _make_templates(self, stats: dict[str, Any], layout: Layout, fresh_balloon: bool) -> tuple[_Template, ...]:
+        ranks: tuple[list[tuple[str, Field, str]], ...] = ([], [], [])
+        disks = {key.partition(".")[2]: label for label, key in layout.disks}
+        for key, value in stats.items():
+            field, label = _find(key, disks, fresh_balloon)
+            if field and type(value) is int and (self._with_state or not key.startswith("state.")):
+                ranks[field.rank].append((key, field, label))
+        return tuple(_Template(rank) for rank in ranks)
 
 
 def _fetch(keys: Sequence[str]) -> _Fetch:
@@ -205,26 +229,7 @@ def _fetch(keys: Sequence[str]) -> _Fetch:
     return (lambda stats: (stats[keys[0]],)) if keys else lambda _: ()
 
 
-def _templates(stats: dict[str, Any], fresh_balloon: bool, hidden: set[str]) -> tuple[_Template, ...]:
-    ranks: tuple[list[tuple[str, Field, str]], ...] = ([], [], [])
-    used: set[str] = set()
-    for key, value in stats.items():
-        field, label = _find(key, stats, fresh_balloon)
-        if field and isinstance(value, int) and label not in used and key not in hidden:
-            used.add(label)
-            ranks[field.rank].append((key, field, label))
-    return tuple(
-        _Template(
-            _fetch([key for key, _, _ in rank]),
-            tuple(field.factor for _, field, _ in rank),
-            " ".join(f"\0.{label}={'%.6f' if field.factor == _NANO else '%d'}{field.unit}" for _, field, label in rank),
-            len(rank),
-        )
-        for rank in ranks
-    )
-
-
-def _find(key: str, stats: dict[str, Any], fresh_balloon: bool) -> tuple[Field | None, str]:
+def _find(key: str, disks: dict[str, str], fresh_balloon: bool) -> tuple[Field | None, str]:
     """Return the field of one of libvirt's keys and its label after the guest, or None for what we do not report."""
     field = _GUEST.get(key) or (BALLOON_REPORTED.get(key) if fresh_balloon else None)
     if field:
@@ -232,12 +237,6 @@ def _find(key: str, stats: dict[str, Any], fresh_balloon: bool) -> tuple[Field |
     family, _, rest = key.partition(".")
     index, _, name = rest.partition(".")
     field = _INDEXED.get(family, {}).get(name)
-    if not field or not index.isdecimal():
+    if not field or not (index.isascii() and index.isdigit()) or (family == "block" and index not in disks):
         return None, ""
-    device = disk_label(stats, index) if family == "block" else index
-    return field, field.label.replace("<disk>", device).replace("<n>", device)
-
-
-def disk_label(stats: dict[str, Any], index: str) -> str:
-    """Return the label of disk `index`: its target in the guest, such as vda, which survives restarts."""
-    return label_part(str(stats.get(f"block.{index}.name", index)))
+    return field, field.label.replace("<disk>", disks.get(index, "")).replace("<n>", index)

@@ -8,15 +8,14 @@ needed, and it may stand alone as a list, hold [name, stats] pairs, or be an obj
 from __future__ import annotations
 
 import json
-import uuid
 from pathlib import Path
 from typing import Any
 
 from checks.plugin import BadInput, stage
-from checks.virt.records import Guest, Host, Pool, Snapshot
+from checks.virt.records import Guest, Host, Pool, Snapshot, record
 
 LARGEST = 256 << 20
-_PLAIN = (int, str, bool)
+_PLAIN = frozenset((int, str, bool))
 
 
 def read(path: Path) -> Snapshot:
@@ -81,27 +80,29 @@ def _guest(entry: Any, name: str) -> Guest:
         identity, number = _uuid_of(str(raw)), 0
     if not isinstance(raw, str) or not isinstance(stats, dict):
         raise BadInput(f"{name}: a guest without name or stats")
-    if not all(type(value) in _PLAIN for value in stats.values()):
+    if not _PLAIN.issuperset(map(type, stats.values())):
         raise BadInput(f"{name}: guest {raw!r} has a statistic that is neither a whole number nor text")
-    return Guest(raw, identity, number, stats)
+    return record(raw, identity, number, stats)
 
 
 def _from_virsh(data: bytes, name: str) -> list[Guest]:
-    guests: list[Guest] = []
+    found: list[tuple[str, dict[str, Any]]] = []
     for line in data.decode("utf-8", "replace").splitlines():
         if line.startswith("Domain:"):
             raw = line.removeprefix("Domain:").strip()[1:-1]
-            guests.append(Guest(raw, _uuid_of(raw), 0, {}))
+            found.append((raw, {}))
         elif line.strip():
             key, equals, value = line.strip().partition("=")
             if not equals:
                 raise BadInput(f"{name}: {line.strip()[:60]!r} is no line of virsh domstats")
-            guests[-1].stats[key] = int(value) if value.lstrip("-").isdecimal() and len(value) < 25 else value
-    return guests
+            found[-1][1][key] = int(value) if value.lstrip("-").isdecimal() and len(value) < 25 else value
+    return [record(raw, _uuid_of(raw), 0, stats) for raw, stats in found]
 
 
 def _uuid_of(name: str) -> str:
     """Return a stable stand-in where a recording has no UUID."""
+    import uuid
+
     return str(uuid.uuid5(uuid.NAMESPACE_DNS, name.encode("utf-8", "replace").decode()))
 
 

@@ -15,7 +15,9 @@ REASONS = {
     "shutoff": "unknown shutdown destroyed crashed migrated saved failed from-snapshot daemon",
     "crashed": "unknown panicked",
 }
-RUNNING, BLOCKED, PAUSED, SHUTOFF = 1, 2, 3, 5
+RUNNING, BLOCKED, PAUSED = 1, 2, 3
+# In these the domain exists in the hypervisor: besides the above, in shutdown and suspended.
+ACTIVE = frozenset((RUNNING, BLOCKED, PAUSED, 4, 7))
 # How the keys of a family begin, by virsh's word for it.
 PREFIXES = {"cpu-total": "cpu.", "balloon": "balloon.", "vcpu": "vcpu.", "interface": "net.", "block": "block."}
 POOL_STATES = ("inactive", "building", "running", "degraded", "inaccessible")
@@ -27,32 +29,40 @@ class Guest(NamedTuple):
     name: str
     uuid: str
     id: int
+    state: int
+    """virDomainState, 0 where libvirt reports none."""
+    reason: int
     stats: dict[str, Any]
     condition: str = ""
     """"stuck" (its QEMU does not answer) or "busy" (another job holds it), else empty."""
     detail: str = ""
 
     @property
-    def state(self) -> int:
-        """Number of the state, 0 where libvirt reports none."""
-        number = self.stats.get("state.state", 0)
-        return number if isinstance(number, int) else 0
-
-    @property
     def active(self) -> bool:
         """Whether the domain exists in the hypervisor, so that its counters are its own."""
-        return self.state in (RUNNING, BLOCKED, PAUSED, 4, 7)
+        return self.state in ACTIVE
 
     @property
     def state_word(self) -> str:
         """virsh's word for the state."""
-        return STATES[self.state] if 0 <= self.state < len(STATES) else f"state-{self.state}"
+        return state_word(self.state)
 
     @property
     def reason_word(self) -> str:
         """virsh's word for the reason of the state."""
-        number, words = self.stats.get("state.reason", 0), REASONS.get(self.state_word, "").split()
-        return words[number] if isinstance(number, int) and 0 <= number < len(words) else "unknown"
+        words = REASONS.get(self.state_word, "").split()
+        return words[self.reason] if 0 <= self.reason < len(words) else "unknown"
+
+
+def record(name: str, uuid: str, id: int, stats: dict[str, Any]) -> Guest:
+    """Return the record of one guest; its state is taken from the statistics."""
+    state, reason = stats.get("state.state", 0), stats.get("state.reason", 0)
+    return Guest(name, uuid, id, state if type(state) is int else 0, reason if type(reason) is int else 0, stats)
+
+
+def state_word(number: int) -> str:
+    """Return virsh's word for a state."""
+    return STATES[number] if 0 <= number < len(STATES) else f"state-{number}"
 
 
 class Pool(NamedTuple):

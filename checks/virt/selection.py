@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from checks.options import Values
 from checks.plugin import CheckError
-from checks.virt.records import PREFIXES, Guest
+from checks.virt.records import PREFIXES, STATES, Guest
 
 MOST_PARTS = 1000
 
@@ -21,8 +21,9 @@ def read_part(text: str) -> tuple[int, int]:
 
 def choose(guests: list[Guest], opts: Values) -> list[Guest]:
     """Return the guests the filters leave, by name. Raises CheckError where they leave none although there are some."""
-    chosen = [guest for guest in guests if named(guest.name, opts)]
-    chosen = [g for g in chosen if g.state_word in opts.include_state and g.state_word not in opts.exclude_state]
+    words = {word for word in opts.include_state if word not in opts.exclude_state}
+    states = {guest.state for guest in guests if guest.state_word in words or guest.state_word not in STATES}
+    chosen = [guest for guest in guests if guest.state in states and named(guest.name, opts)]
     if guests and not chosen:
         raise CheckError(f"no guest matches the filters, of {len(guests)}")
     return sorted(chosen, key=lambda guest: guest.name)

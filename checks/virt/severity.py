@@ -38,6 +38,7 @@ class StateSeverities:
 
     def __init__(self) -> None:
         self._words = dict(DEFAULTS)
+        self._known: dict[tuple[int, int], str] = {}
 
     def add(self, text: str) -> None:
         """Take `STATE[:REASON]=SEVERITY`; a state given without reason holds for all its reasons. Raises ValueError."""
@@ -57,8 +58,12 @@ class StateSeverities:
 
     def of_guest(self, guest: Guest) -> str:
         """Return the severity word of a guest's state."""
-        state = guest.state_word
-        return self._words.get(f"{state}:{guest.reason_word}") or self._words.get(state, "ok")
+        known = self._known.get((guest.state, guest.reason))
+        if known is None:
+            state = guest.state_word
+            known = self._words.get(f"{state}:{guest.reason_word}") or self._words.get(state, "ok")
+            self._known[guest.state, guest.reason] = known
+        return known
 
     def of(self, condition: str) -> str:
         """Return the severity word of one of CONDITIONS."""
