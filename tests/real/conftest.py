@@ -123,12 +123,14 @@ def make_nrpe(stack_root: Path, stack_user: str | None) -> Iterator[Callable[...
 
 @pytest.fixture(scope="session")
 def nrpe(stack_root: Path, stack_user: str | None, libvirt_host: Libvirt) -> Iterator[Nrpe]:
-    """NRPE with mutual TLS and the commands check_virt_stats (of libvirt_host) and check_disk."""
-    commands = {
-        "check_virt_stats": f"{place.command('check_virt_stats')} --uri '{libvirt_host.uri_ro}'",
-        "check_disk": str(place.command("check_disk")),
-    }
-    server = Nrpe(stack_root, commands, True, stack_user)
+    """NRPE with mutual TLS and the commands check_virt_stats (4 KB), check_virt_stats_all (compressed), and check_disk."""
+    server = Nrpe(stack_root, {}, True, stack_user)
+    check = (
+        f"STATE_DIRECTORY={server.state} {place.command('check_virt_stats')} --uri '{libvirt_host.uri_ro}' --save-state"
+    )
+    server.commands["check_virt_stats"] = check
+    server.commands["check_virt_stats_all"] = f"{check} --state-key all --max-output 60000 --compress"
+    server.commands["check_disk"] = str(place.command("check_disk"))
     server.start()
     yield server
     server.stop()

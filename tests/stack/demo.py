@@ -20,6 +20,8 @@ from tests.stack.pipeline import Pipeline
 from tests.stack.progress import Progress
 
 PATIENCE = 120.0
+# The tests run a demo of their own beside yours.
+NAME = os.environ.get("TESTBED_DEMO", "demo")
 
 
 class Interrupted(Exception):
@@ -28,7 +30,7 @@ class Interrupted(Exception):
 
 def root() -> Path:
     """The folder of the demo's stack."""
-    return place.base() / "demo"
+    return place.base() / NAME
 
 
 def start() -> int:
@@ -39,7 +41,7 @@ def start() -> int:
             return 1
         if running():
             print("The demo is already running.")
-            print(ending())
+            print(ending(), end="")
             return 0
         try:
             place.clean(root())
@@ -53,30 +55,32 @@ def start() -> int:
                 return 130
             print(f"demo: {one_line(error)}", file=sys.stderr)
             return 1
-        print(ending())
+        print(ending(), end="")
         return 0
 
 
 def _start() -> None:
     print("Starting the pipeline.", flush=True)
-    stack = place.make_root("demo")
+    stack = place.make_root(NAME)
     progress = Progress()
     pipeline = Pipeline(stack)
     for what, action in pipeline.steps():
         with progress.step(what):
             action()
     began = time.monotonic()
-    found: dict[str, dict[str, float]] = {}
-    while missing := [family for family in pipeline.families() if family not in found]:
+    missing = pipeline.families()
+    while missing:
         progress.show(f"waiting for points in Graphite of: {', '.join(missing)}")
-        for family in missing:
-            if points := pipeline.points(family):
-                found[family] = points
-                progress.done(f"points in Graphite: {family} ({len(points)} series)", time.monotonic() - began)
+        for family in [family for family in missing if pipeline.points(family)]:
+            progress.done(f"points in Graphite: {family}", time.monotonic() - began)
+            missing.remove(family)
         if time.monotonic() - began > PATIENCE:
             raise StackError(f"no points of {', '.join(missing)} in {PATIENCE:g} s. {pipeline.diagnosis()}")
         time.sleep(0.2)
-    (stack / "ending").write_text(pipeline.ending(found), encoding="utf-8")
+    with progress.step("the second check, for rates and percentages"):
+        pipeline.wait_for_rates()
+    found = {family: pipeline.points(family) for family in pipeline.families()}
+    (stack / "ending").write_text(pipeline.ending(found) + "\n", encoding="utf-8")
 
 
 def stop() -> int:
@@ -100,7 +104,7 @@ def status() -> int:
             print("demo: it is being started or stopped right now")
         elif running():
             print("The demo is running.")
-            print(ending())
+            print(ending(), end="")
             return 0
         elif dead := dead_daemons():
             print(
@@ -158,7 +162,7 @@ def lock(patience: float = 0) -> Iterator[bool]:
 
 def lock_file() -> Path:
     """Holds the process id and start time of whoever holds the lock."""
-    return place.VAR / "demo.lock"
+    return place.VAR / f"{NAME}.lock"
 
 
 def starter() -> int | None:
@@ -179,7 +183,7 @@ def end_starter() -> None:
 
 def keep_logs() -> None:
     """Moves the logs of a start that failed to where the next start does not remove them."""
-    kept = place.VAR / "log" / "demo"
+    kept = place.VAR / "log" / NAME
     with contextlib.suppress(OSError):
         shutil.rmtree(kept, ignore_errors=True)
         shutil.copytree(root() / "log", kept)
@@ -188,8 +192,8 @@ def keep_logs() -> None:
 def one_line(error: BaseException) -> str:
     """The error in one line that names the log to read."""
     if isinstance(error, StackError):
-        return str(error).replace(str(root() / "log"), str(place.VAR / "log" / "demo"))
-    log = place.VAR / "log" / "demo-error.log"
+        return str(error).replace(str(root() / "log"), str(place.VAR / "log" / NAME))
+    log = place.VAR / "log" / f"{NAME}-error.log"
     with contextlib.suppress(OSError):
         log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}; see {log}"
@@ -217,6 +221,9 @@ def main(argv: list[str]) -> int:
     except Interrupted:
         print("\ndemo: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains at its end
+        return 1
     except (StackError, OSError) as error:
         print(f"demo: {one_line(error)}", file=sys.stderr)
         return 1

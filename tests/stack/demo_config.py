@@ -89,10 +89,10 @@ def nrpe_files(root: Path, uri: str) -> list[Path]:
     return []
 
 
-def nrpe_commands(uri: str) -> dict[str, str]:
+def nrpe_commands(root: Path, uri: str) -> dict[str, str]:
     """Command name to command line, as on a node."""
     return {
-        "check_virt_stats": f"{place.command('check_virt_stats')} --uri '{uri}' --max-output 60000 --compress",
+        "check_virt_stats": f"STATE_DIRECTORY={root}/nrpe/state {place.command('check_virt_stats')} --uri '{uri}' --save-state --max-output 60000 --compress",
         "check_disk": str(place.command("check_disk")),
     }
 

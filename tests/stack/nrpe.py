@@ -119,6 +119,7 @@ class Nrpe:
         tls=True is "mutual", False is plain.
         """
         self.folder = root / name
+        self.state = self.folder / "state"  # for checks that keep counters: STATE_DIRECTORY={state} in a command
         self.name = name
         self.commands = dict(commands)
         self.include = list(include)
@@ -143,7 +144,7 @@ class Nrpe:
 
     def _start(self) -> None:
         self.port = self.port or free_port()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.state.mkdir(parents=True, exist_ok=True)
         if self._tls == "mutual" and not (self.folder / "client.pem").exists():
             make_certificates(self.folder)
         log = self._root / "log" / f"{self.name}.log"
