@@ -111,7 +111,7 @@ class Disks(Resource):
         choice = choose(visible(mounts), opts)
         self.answers = self._ask(choice.mounts)
         self.usages = [(mount, found) for mount, found in self.answers if isinstance(found, Usage)]
-        self.usages.sort(key=lambda entry: -entry[1].used_percent)
+        self.usages.sort(key=lambda entry: -round(entry[1].used_percent, 1))
         self.headline = self._headline()
         left_out = ", ".join(f"{count} {reason}" for reason, count in choice.left_out.most_common())
         if left_out:

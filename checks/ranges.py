@@ -22,6 +22,10 @@ _SIZE = r"(\d+(?:\.\d*)?|\.\d+)([KMGTPE])(?:i?B)?(?=:|$)"
 class Limit(Range):  # type: ignore[misc]
     """A range whose text has no exponent, as perfdata needs it (nagiosplugin writes 0.00001 as 1e-05)."""
 
+    def __new__(cls, text: str) -> Limit:
+        # nagiosplugin 1.3.2 can't make ranges of a class of its own.
+        return tuple.__new__(cls, Range(text))
+
     def __str__(self) -> str:
         start = "~:" if self.start == float("-inf") else f"{plain(self.start)}:" if self.start else ""
         end = "" if self.end == float("inf") else plain(self.end)

@@ -32,8 +32,14 @@ mount -t tmpfs none $ROOT
 CHECK={shlex.quote(str(CHECK))}
 """
 # Stands in where /dev/fuse may not be opened: the child is stuck in Python, and a kill ends it.
-STAND_IN = "from checks.check_disk import main; from checks.disk import usage; import sys, threading; m, p = usage.measure, sys.argv.pop(1)"
-STAND_IN += "; usage.measure = lambda path: threading.Event().wait() if path == p else m(path); main()"
+STAND_IN = f"""#!{sys.executable}
+import sys, threading
+from checks.check_disk import main
+from checks.disk import usage
+measure, hung = usage.measure, sys.argv.pop(1)
+usage.measure = lambda path: threading.Event().wait() if path == hung else measure(path)
+main()
+"""
 
 
 @pytest.fixture
@@ -115,8 +121,8 @@ def test_a_file_system_that_the_kernel_made_read_only_is_told_from_deliberate_on
     """What errors=remount-ro leaves: the file system is read-only, its mount still says rw."""
     found = namespace("""
         for name in broken fstab deliberate bind; do tmpfs $ROOT/$name; done
-        mount -o remount,ro $ROOT/broken; mount -o remount,bind,rw $ROOT/broken
-        mount -o remount,ro $ROOT/fstab; mount -o remount,ro $ROOT/deliberate
+        for name in broken fstab deliberate; do mount -o remount,ro tmpfs $ROOT/$name; done
+        mount -o remount,bind,rw $ROOT/broken
         mount -o remount,bind,ro $ROOT/bind
         echo "tmpfs $ROOT/fstab tmpfs defaults 0 0" >$ROOT/table
         check it --include-path "$ROOT/.*" --fstab $ROOT/table
@@ -164,7 +170,10 @@ def test_a_hung_mount_costs_itself_only_and_leaves_one_process_however_many_runs
     fuse = os.access("/dev/fuse", os.R_OK | os.W_OK)
     start = f"exec 3< <(exec $PYTHON {HERE}/hung_fuse.py $ROOT/hung); read -r line <&3; server=$!"
     if not fuse:
-        start = f"tmpfs $ROOT/hung; sleep 1000 & server=$!; CHECK=\"$PYTHON -c '{STAND_IN}' $ROOT/hung\""
+        stand_in = namespace.root.parent / "check_disk"
+        stand_in.write_text(STAND_IN)
+        stand_in.chmod(0o755)
+        start = f"tmpfs $ROOT/hung; sleep 1000 & server=$!; CHECK='{stand_in} {namespace.root}/hung'"
     found = namespace(f"""
         tmpfs $ROOT/a; tmpfs $ROOT/z; mkdir $ROOT/hung
         {start}
