@@ -186,8 +186,8 @@ def _main(settings: Settings) -> str:
         header(
             ROOM,
             settings,
-            "Main configuration, not objects: keep it out of conf.d. At the end of nagios.cfg:",
-            "  include_file=/etc/nagios4/testbed-checks.cfg",
+            "Main configuration, not objects: keep it out of conf.d. Nagios can't include it: these lines go to the end of nagios.cfg (in place",
+            "of those of an earlier version), where they win over what stands above.",
         ),
         f"""\
 # The last of four timeouts: check 10 s, NRPE 15 s, check_nrpe {CHECK_NRPE_TIMEOUT} s, Nagios.

@@ -58,12 +58,8 @@ def _snippet(check: Check, settings: Settings) -> str:
     ]
     blocks = [header(ROOM, settings, *lines)]
     for command in check.commands:
-        wide = (
-            ["For graphios-tap on the monitoring server: Nagios itself cuts output above 4,096 bytes."]
-            if command.tap
-            else []
-        )
-        blocks.append(_block([command.description, *wide], [command], check, settings))
+        why = ["For graphios-tap: Nagios itself cuts output above 4,096 bytes."] if command.tap else []
+        blocks.append(_block([command.description, *why], [command], check, settings))
     for command in check.commands:
         if splits(check, command):
             why = [
@@ -76,9 +72,10 @@ def _snippet(check: Check, settings: Settings) -> str:
 
 def _block(comments: Sequence[str], commands: Sequence[Command], check: Check, settings: Settings) -> str:
     lines = [f"# {comment}" for comment in comments]
-    lines += [
-        f"command[{command.name}]={settings.bindir}/{check.name} {command.arguments}".rstrip() for command in commands
-    ]
+    more = [shlex.join(shlex.split(text)) for name, text in settings.arguments if name == check.name]
+    for command in commands:
+        words = [f"{settings.bindir}/{check.name}", command.arguments, *more]
+        lines.append(f"command[{command.name}]={' '.join(filter(None, words))}")
     return "\n".join(lines) + "\n"
 
 
