@@ -105,7 +105,7 @@ def test_it_shows_points_of_every_family_pages_that_answer_and_commands_that_wor
     said = subprocess.run(virsh, shell=True, capture_output=True, text=True, timeout=60, check=True).stdout
     memory = re.search(r"Max memory: +(\d+) KiB", said)
     assert memory
-    target = urllib.parse.quote("*.*.web01.balloon.maximum")
+    target = urllib.parse.quote("*.*.*.web01.balloon.maximum")
     points = json.loads(get(f"{graphite.group(1)}render?target={target}&from=-5min&format=json"))[0]["datapoints"]
     assert {value for value, _ in points if value is not None} == {int(memory.group(1)) * 1024}
 

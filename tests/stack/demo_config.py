@@ -1,126 +1,173 @@
-"""The configuration of the demo's Nagios, NRPE and graphios."""
+"""The configuration of the demo: what `testbed-checks config` makes for an administrator, with the demo's paths and ports.
+
+Beyond that only what Debian's own Nagios configuration would provide, and a check_virt_stats that knows the private libvirt.
+"""
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
-from typing import Any
 
 from tests.stack import place
+from tests.stack.daemon import StackError
+from tests.stack.graphite import Carbon
 from tests.stack.nagios import Nagios
 from tests.stack.nrpe import Nrpe
 
 HOST = "node1"
 PREFIX = "demo"
 CHECK_SECONDS = 5
+SERIES = f"{PREFIX}.{HOST}.virt_stats"
 
-OBJECTS = """\
+# The objects of Debian's nagios4 that the generated ones build on.
+BASE_OBJECTS = """\
 define command {{
-  command_name spool-service-perfdata
-  command_line /bin/mv {folder}/service-perfdata {spool}/.moving && /bin/mv {spool}/.moving {spool}/service-perfdata.$TIMET$
+  command_name  check-host-alive
+  command_line  {alive}
 }}
 define command {{
-  command_name up
-  command_line $USER1$/check_dummy 0
-}}
-define command {{
-  command_name tapped-nrpe
-  command_line {bin}/graphios-tap --spool {spool} --host '$HOSTNAME$' --service '$SERVICEDESC$' --prefix '$_SERVICEGRAPHITEPREFIX$' --postfix '$_SERVICEGRAPHITEPOSTFIX$' -- $USER1$/check_nrpe -H $HOSTADDRESS$ {options} -t 20:3 -c $ARG1$
+  command_name  nobody-is-told
+  command_line  /bin/true
 }}
 define timeperiod {{
-  timeperiod_name 24x7
-  alias always
-  sunday 00:00-24:00
-  monday 00:00-24:00
-  tuesday 00:00-24:00
-  wednesday 00:00-24:00
-  thursday 00:00-24:00
-  friday 00:00-24:00
-  saturday 00:00-24:00
+  timeperiod_name  24x7
+  alias            always
+  sunday     00:00-24:00
+  monday     00:00-24:00
+  tuesday    00:00-24:00
+  wednesday  00:00-24:00
+  thursday   00:00-24:00
+  friday     00:00-24:00
+  saturday   00:00-24:00
 }}
 define contact {{
-  contact_name nobody
-  host_notification_commands up
-  service_notification_commands up
-  host_notification_period 24x7
-  service_notification_period 24x7
+  contact_name                   nobody
+  host_notification_commands     nobody-is-told
+  service_notification_commands  nobody-is-told
+  host_notification_period       24x7
+  service_notification_period    24x7
+}}
+define contactgroup {{
+  contactgroup_name  admins
+  members            nobody
 }}
 define host {{
-  host_name {host}
-  address 127.0.0.1
-  check_command up
-  max_check_attempts 1
-  check_interval 1
-  check_period 24x7
-  contacts nobody
+  name                 generic-host
+  register             0
+  notification_period  24x7
 }}
 define service {{
-  name demo-service
-  register 0
-  host_name {host}
-  max_check_attempts 3
-  check_interval 1
-  retry_interval 1
-  check_period 24x7
-  contacts nobody
-  process_perf_data 0
-  _GRAPHITEPREFIX {prefix}
+  name                 generic-service
+  register             0
+  check_period         24x7
+  contact_groups       admins
+  notification_period  24x7
 }}
-define service {{
-  use demo-service
-  service_description guests
-  check_command tapped-nrpe!check_virt_stats
-}}
-define service {{
-  use demo-service
-  service_description disks
-  check_command tapped-nrpe!check_disk
-  _GRAPHITEPOSTFIX disk
+define host {{
+  use         testbed-host
+  host_name   {host}
+  alias       the node of the demo: this machine
+  address     127.0.0.1
+  hostgroups  testbed-check_disk,testbed-check_virt_stats_all
 }}
 """
 
+GRAPHIOS = """\
+[spool]
+directory = {spool}
 
-def carbon_files() -> dict[str, Any]:
-    """Carbon's arguments: the retention."""
-    return {"retention": "5s:6h,1m:7d"}
-
-
-def nrpe_files(root: Path, uri: str) -> list[Path]:
-    """The snippets of nrpe/ as they are used here."""
-    return []
-
-
-def nrpe_commands(root: Path, uri: str) -> dict[str, str]:
-    """Command name to command line, as on a node."""
-    return {
-        "check_virt_stats": f"STATE_DIRECTORY={root}/nrpe/state {place.command('check_virt_stats')} --uri '{uri}' --save-state --max-output 60000 --compress",
-        "check_disk": str(place.command("check_disk")),
-    }
+[carbon]
+host = 127.0.0.1
+port = {port}
+"""
 
 
-def configure(nagios: Nagios, nrpe: Nrpe) -> None:
-    """Gives Nagios its objects."""
-    objects = nagios.folder / "objects.cfg"
-    objects.parent.mkdir(parents=True, exist_ok=True)
-    text = OBJECTS.format(
-        folder=nagios.folder,
-        spool=nagios.spool,
-        bin=place.command("x").parent,
-        options=f"-p {nrpe.port} " + " ".join(nrpe.options()),
-        host=HOST,
-        prefix=PREFIX,
+def generate(root: Path, room: str, *options: str | Path) -> Path:
+    """The folder into which `testbed-checks config ROOM` wrote its files. Raises StackError."""
+    folder = root / "config" / room
+    run = place.command("testbed-checks")
+    place.run([run, "config", room, "--output", folder, *options], f"testbed-checks config {room}")
+    return folder
+
+
+def make_bin(root: Path, uri: str, state: Path) -> Path:
+    """A folder with the commands that the generated files call; check_virt_stats asks the private libvirtd, and keeps its counters in `state`."""
+    folder = root / "bin"
+    folder.mkdir()
+    for name in ("check_disk", "graphios", "graphios-tap", "spool-perfdata"):
+        (folder / name).symlink_to(place.command(name))
+    check = folder / "check_virt_stats"
+    command = shlex.join([str(place.command("check_virt_stats")), "--uri", uri])
+    check.write_text(f'#!/bin/sh\nSTATE_DIRECTORY={shlex.quote(str(state))} exec {command} "$@"\n', encoding="utf-8")
+    check.chmod(0o755)
+    return folder
+
+
+def carbon(root: Path, user: str | None) -> Carbon:
+    """Carbon with the generated retention, aggregation and limit on new series; sparse files, as a day of 5 s steps is big."""
+    folder = generate(root, "graphite", "--prefix", PREFIX, "--interval", str(CHECK_SECONDS))
+    limit = re.search(
+        r"^MAX_CREATES_PER_MINUTE = (\d+)$", (folder / "carbon.conf").read_text(encoding="utf-8"), re.MULTILINE
     )
-    objects.write_text(text, encoding="utf-8")
-    nagios.add(objects)
+    return Carbon(
+        root,
+        user,
+        creates_per_minute=limit.group(1) if limit else "inf",
+        schemas=folder / "storage-schemas.conf",
+        aggregation=folder / "storage-aggregation.conf",
+        sparse=True,
+    )
 
 
-def graphios_config(root: Path, spool: Path, carbon_port: int) -> Path:
+def nrpe(root: Path, user: str | None, uri: str) -> Nrpe:
+    """NRPE with mutual TLS and the generated commands of a node."""
+    server = Nrpe(root, {}, True, user)
+    commands = make_bin(root, uri, server.state)
+    folder = generate(root, "nrpe", "--bindir", commands, "--monitoring-server", "127.0.0.1")
+    server.include = sorted(folder.glob("check_*.cfg"))
+    return server
+
+
+def nagios(root: Path, user: str | None, server: Nrpe) -> Nagios:
+    """Nagios with the generated commands, templates, services and perfdata processing, and one host."""
+    monitor = Nagios(root, [], user, interval_seconds=60)
+    options: list[str | Path] = [
+        "--bindir",
+        root / "bin",
+        "--tls",
+        "--tls-dir",
+        server.folder,
+        "--nrpe-port",
+        str(server.port),
+    ]
+    options += ["--nagios-dir", monitor.folder, "--spool", monitor.spool]
+    options += ["--prefix", PREFIX, "--interval", str(CHECK_SECONDS)]
+    folder = generate(root, "nagios", *options)
+    base = root / "config" / "base.cfg"
+    base.write_text(BASE_OBJECTS.format(host=HOST, alive=_alive(user)), encoding="utf-8")
+    for file in (base, *sorted(folder.glob("*.cfg"))):
+        monitor.add(file)
+    # Nagios's main configuration can't include a file.
+    monitor.main = (folder / "main" / "testbed-checks.cfg").read_text(encoding="utf-8")
+    return monitor
+
+
+def _alive(user: str | None) -> str:
+    """The command line of check-host-alive: a ping, where that is allowed."""
+    ping = "/usr/lib/nagios/plugins/check_ping -H 127.0.0.1 -w 3000,80% -c 5000,100% -p 1"
+    try:
+        place.run(list(shlex.split(ping)), "check_ping", user)
+    except StackError:
+        return "/usr/lib/nagios/plugins/check_dummy 0"
+    return ping
+
+
+def graphios(root: Path, spool: Path, carbon_port: int) -> Path:
     """The configuration file of graphios, in a folder of its own."""
     config = root / "graphios" / "graphios.ini"
     config.parent.mkdir(parents=True, exist_ok=True)
-    config.write_text(
-        f"[spool]\ndirectory = {spool}\npoll_seconds = 1\n[carbon]\nhost = 127.0.0.1\nport = {carbon_port}\n",
-        encoding="utf-8",
-    )
+    config.write_text(GRAPHIOS.format(spool=spool, port=carbon_port), encoding="utf-8")
     return config
 
 

@@ -37,6 +37,7 @@ LOG_CREATES = False
 LOG_CACHE_HITS = False
 WHISPER_AUTOFLUSH = False
 CARBON_METRIC_INTERVAL = 0
+WHISPER_SPARSE_CREATE = {sparse}
 """
 
 # One second for fifteen minutes is 10.8 kB a series: 25,000 of them take 270 MB.
@@ -89,13 +90,18 @@ class Carbon:
         creates_per_minute: str = "inf",
         schemas: Path | None = None,
         aggregation: Path | None = None,
+        sparse: bool = False,
     ) -> None:
-        """`schemas` and `aggregation` are storage-*.conf files to use instead of one `retention` for everything."""
+        """`schemas` and `aggregation` are storage-*.conf files to use instead of one `retention` for everything.
+
+        `sparse` files take only the room of the points that are there.
+        """
         self.folder = root / "carbon"
         self.whisper = self.folder / "whisper"
         self._root = root
         self._user = user
         self._creates = creates_per_minute
+        self._sparse = sparse
         self._schemas = schemas.read_text(encoding="utf-8") if schemas else SCHEMAS.format(retention=retention)
         self._aggregation = aggregation.read_text(encoding="utf-8") if aggregation else AGGREGATION
         self.port = self.query_port = self.pickle_port = 0
@@ -122,6 +128,7 @@ class Carbon:
             text = CARBON_CONF.format(
                 folder=self.folder,
                 creates=self._creates,
+                sparse=self._sparse,
                 line=self.port,
                 pickle=self.pickle_port,
                 query=self.query_port,

@@ -86,15 +86,14 @@ class Nagios:
         self._config_files = list(config_files)
         self._root = root
         self._user = user
-        self._main = main
+        self.main = main
         self._resources = {"USER1": "/usr/lib/nagios/plugins"} | dict(resources or {})
         self._interval = interval_seconds
         self.daemon: Daemon | None = None
 
-    def add(self, config_file: Path, main: str = "") -> None:
-        """Adds a file with objects, and lines for nagios.cfg."""
+    def add(self, config_file: Path) -> None:
+        """Adds a file with objects."""
         self._config_files.append(config_file)
-        self._main += main
 
     def prepare(self) -> None:
         """Writes the configuration and the folders; start() does it, too."""
@@ -110,7 +109,7 @@ class Nagios:
             group=account.pw_gid,
             interval=self._interval,
         )
-        text += "".join(f"cfg_file={path}\n" for path in self._config_files) + self._main
+        text += "".join(f"cfg_file={path}\n" for path in self._config_files) + self.main
         self.config.write_text(text, encoding="utf-8")
         resources = "".join(f"${name}$={value}\n" for name, value in self._resources.items())
         (self.folder / "resource.cfg").write_text(resources, encoding="utf-8")

@@ -32,14 +32,14 @@ listen_queue_size=128
 MUTUAL_TLS = """\
 ssl_version=TLSv1.2+
 ssl_cacert_file={folder}/ca.pem
-ssl_cert_file={folder}/server.pem
-ssl_privatekey_file={folder}/server.key
+ssl_cert_file={folder}/node.pem
+ssl_privatekey_file={folder}/node.key
 ssl_client_certs=2
 """
 
 
 def make_certificates(folder: Path) -> None:
-    """A throwaway CA with a certificate for the server and one for the client. Raises StackError."""
+    """A throwaway CA, with a certificate for NRPE (node) and one for check_nrpe (server, the monitoring one). Raises StackError."""
 
     def openssl(*words: str | Path) -> None:
         run(["openssl", *words], "openssl")
@@ -70,7 +70,7 @@ def make_certificates(folder: Path) -> None:
         folder / "ca.pem",
         *authority,
     )
-    for name, usage in (("server", "serverAuth"), ("client", "clientAuth")):
+    for name, usage in (("node", "serverAuth"), ("server", "clientAuth")):
         openssl("req", *new_key(name), "-subj", f"/CN=nrpe-{name}", "-out", folder / f"{name}.csr")
         extensions = folder / f"{name}.ext"
         extensions.write_text(
@@ -145,7 +145,7 @@ class Nrpe:
     def _start(self) -> None:
         self.port = self.port or free_port()
         self.state.mkdir(parents=True, exist_ok=True)
-        if self._tls == "mutual" and not (self.folder / "client.pem").exists():
+        if self._tls == "mutual" and not (self.folder / "server.pem").exists():
             make_certificates(self.folder)
         log = self._root / "log" / f"{self.name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -182,7 +182,7 @@ class Nrpe:
             return ["-n"]
         if self._tls == "anonymous":
             return []
-        return ["-A", f"{self.folder}/ca.pem", "-C", f"{self.folder}/client.pem", "-K", f"{self.folder}/client.key"]
+        return ["-A", f"{self.folder}/ca.pem", "-C", f"{self.folder}/server.pem", "-K", f"{self.folder}/server.key"]
 
     def check_argv(self, command: str, timeout: str = "20:3") -> list[str]:
         """The check_nrpe command line that runs `command`; `timeout` is seconds and the exit code then."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.stack import demo_config, place
 from tests.stack.daemon import Daemon, StackError
-from tests.stack.demo_config import HOST, PREFIX
+from tests.stack.demo_config import SERIES
 from tests.stack.graphite import Carbon, GraphiteWeb
 from tests.stack.libvirt import Libvirt
 from tests.stack.linux_guest import linux_image
@@ -37,7 +37,7 @@ class Pipeline:
         self.root = root
         self.notes: list[str] = []
         self.libvirt = Libvirt(root)
-        self.carbon = Carbon(root, self.user, **demo_config.carbon_files())
+        self.carbon: Carbon = demo_config.carbon(root, self.user)
         self.graphite = GraphiteWeb(root, self.carbon, self.user)
         self.nrpe: Nrpe | None = None
         self.nagios: Nagios | None = None
@@ -76,26 +76,21 @@ class Pipeline:
 
     def start_nrpe(self) -> None:
         """The node's side: NRPE with mutual TLS and the checks."""
-        commands = demo_config.nrpe_commands(self.root, self.libvirt.uri_ro)
-        self.nrpe = Nrpe(
-            self.root, commands, True, self.user, include=demo_config.nrpe_files(self.root, self.libvirt.uri_ro)
-        )
+        self.nrpe = demo_config.nrpe(self.root, self.user, self.libvirt.uri_ro)
         self.nrpe.start()
 
     def start_nagios(self) -> None:
         """The monitoring server's side."""
         assert self.nrpe
-        nagios = Nagios(self.root, [], self.user, interval_seconds=demo_config.CHECK_SECONDS)
-        demo_config.configure(nagios, self.nrpe)
-        self.nagios = nagios
-        nagios.start()
+        self.nagios = demo_config.nagios(self.root, self.user, self.nrpe)
+        self.nagios.start()
 
     def start_graphios(self) -> None:
         """The shipper, from Nagios's spool to carbon."""
         assert self.nagios
-        config = demo_config.graphios_config(self.root, self.nagios.spool, self.carbon.port)
+        config = demo_config.graphios(self.root, self.nagios.spool, self.carbon.port)
         place.give(config.parent, self.user)
-        argv: list[str | Path] = [place.command("graphios"), "--config", config]
+        argv: list[str | Path] = [self.root / "bin" / "graphios", "--config", config]
         log = self.root / "log" / "graphios.log"
         env = {"STATE_DIRECTORY": str(config.parent)}
         self.graphios = Daemon("graphios", argv, log, env, cwd=config.parent, user=self.user, root=self.root)
@@ -115,12 +110,12 @@ class Pipeline:
     def points(self, family: str) -> dict[str, float]:
         """The newest value of each series of a family that has arrived in Graphite."""
         middle = "" if family == "host" else "*."
-        targets = ",".join(f"{PREFIX}.{HOST}.{middle}{family}{rest}" for rest in ("", ".*", ".*.*"))
+        targets = ",".join(f"{SERIES}.{middle}{family}{rest}" for rest in ("", ".*", ".*.*"))
         return self.graphite.latest(f"group({targets})")
 
     def wait_for_rates(self) -> None:
         """Waits until every guest's CPU use in percent is there: it takes two checks. Raises StackError."""
-        self.graphite.wait_for(f"{PREFIX}.{HOST}.*.cpu.percent", 15 + 3 * demo_config.CHECK_SECONDS)
+        self.graphite.wait_for(f"{SERIES}.*.cpu.percent", 15 + 3 * demo_config.CHECK_SECONDS)
 
     def telling(self, family: str, points: Mapping[str, float]) -> list[str]:
         """The few series of a family to show: the metrics that tell most first, of guests that do much first."""
@@ -159,7 +154,7 @@ class Pipeline:
                 lines.append(f"  {family:<9}{name:<{width}}  {points[name]:.12g}")
             if len(points) > SHOWN:
                 lines.append(f"  {'':<9}and {len(points) - SHOWN} more")
-        graph = f"{self.web.graphite_url}render?from=-10min&target={PREFIX}.{HOST}.*.cpu.percent"
+        graph = f"{self.web.graphite_url}render?from=-10min&target={SERIES}.*.cpu.percent"
         check = demo_config.check_by_hand(self.libvirt.uri_ro)
         lines += ["", *(f"  Note: {note}" for note in self.notes), ""] if self.notes else [""]
         lines += [
