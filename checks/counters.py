@@ -110,7 +110,7 @@ class Counters:
             place = state_directory()
             while not place.exists() and place != place.parent:
                 place = place.parent
-            return os.access(place, os.W_OK | os.X_OK)
+            return place.is_dir() and os.access(place, os.W_OK | os.X_OK)
         except (OSError, StateError):
             return False
 

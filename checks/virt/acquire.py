@@ -21,7 +21,9 @@ from checks.virt.records import BLOCKED, PAUSED, PREFIXES, RUNNING, Guest, Host,
 MOST_HUNG_CALLS = 4
 # What of the deadline is kept for the rest of a run once a bulk call is too slow.
 RESERVE = 0.2
-_CONTROL_JOB, _CONTROL_OCCUPIED = 1, 2
+_CONTROL_OCCUPIED = 2
+# Waits before asking again for a guest that another call held: that call is mostly another check's, and over in no time.
+_PAUSES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 # One key of each family that is there only if the guest's monitor could be asked.
 _MONITOR_KEYS = ("balloon.rss", "balloon.last-update", "block.0.rd.reqs", "cpu.haltpoll.success.time", "vcpu.0.halted")
 
@@ -160,12 +162,7 @@ class Hypervisor:
                 full = {guest.uuid: guest for guest in call.result(0, "")}
                 break
             stuck |= self._stuck(basics)
-        return [
-            guest._replace(condition="stuck", detail=stuck[guest.uuid])
-            if guest.uuid in stuck
-            else full.get(guest.uuid, guest)
-            for guest in basics
-        ]
+        return [_stuck_or(full.get(guest.uuid, guest), stuck) for guest in basics]
 
     def _leave_out(self, trouble: str) -> None:
         self._partial = True
@@ -179,28 +176,38 @@ class Hypervisor:
         return self._records(connection.domainListGetStats, domains, self._flags, self._nowait) if domains else []
 
     def _complete(self, guests: list[Guest]) -> list[Guest]:
-        """Look into running guests whose monitor libvirt did not ask: stuck, held by another job, or asked once more."""
-        if not self._flags & _NEEDS_MONITOR:
-            return guests
-        doubtful = [guest for guest in guests if guest.active and not any(key in guest.stats for key in _MONITOR_KEYS)]
-        if not doubtful:
-            return guests
-        stuck, control = self._stuck(doubtful), self._control(doubtful)
-        again = [guest for guest in doubtful if guest.uuid in control and guest.uuid not in stuck]
-        full: dict[str, Guest] = {}
-        if again:
-            call = Call(lambda: self._list_stats(again))
-            if self._returns(call, stuck):
-                full = {guest.uuid: guest for guest in call.result(0, "")}
-        return [self._explained(full.get(guest.uuid, guest), stuck, control) for guest in guests]
+        """Look into running guests whose monitor libvirt did not ask: stuck, or held by another call and soon free again."""
+        monitored: set[str] = set()
+        for pause in _PAUSES:
+            doubtful = [
+                guest for guest in guests if guest.active and not guest.condition and self._lacks_monitor(guest)
+            ]
+            if not doubtful:
+                break
+            time.sleep(pause)
+            stuck, control = self._stuck(doubtful), self._control(doubtful)
+            monitored |= control.keys()
+            again = [guest for guest in doubtful if guest.uuid in control and guest.uuid not in stuck]
+            call = Call(lambda asked=again: self._list_stats(asked))  # type: ignore[misc]
+            full = {guest.uuid: guest for guest in call.result(0, "")} if again and self._returns(call, stuck) else {}
+            guests = [_stuck_or(full.get(guest.uuid, guest), stuck) for guest in guests]
+            if not again:
+                break
+        return [
+            guest._replace(condition="busy", detail="another call or job holds its monitor")
+            if guest.uuid in monitored and not guest.condition and self._lacks_monitor(guest)
+            else guest
+            for guest in guests
+        ]
 
-    def _explained(self, guest: Guest, stuck: dict[str, str], control: dict[str, tuple[int, float]]) -> Guest:
-        if guest.uuid in stuck:
-            return guest._replace(condition="stuck", detail=stuck[guest.uuid])
-        state, seconds = control.get(guest.uuid, (0, 0.0))
-        if state in (_CONTROL_JOB, _CONTROL_OCCUPIED) and not any(key in guest.stats for key in _MONITOR_KEYS):
-            return guest._replace(condition="busy", detail=f"another job has held it for {seconds:.0f} s")
-        return guest
+    def _lacks_monitor(self, guest: Guest) -> bool:
+        """Whether figures that were asked for are missing because libvirt could not ask the guest's QEMU."""
+        stats = guest.stats
+        if any(key in stats for key in _MONITOR_KEYS):
+            return False
+        if self._flags & FAMILIES["balloon"] and "balloon.current" in stats:
+            return True
+        return bool(self._flags & FAMILIES["block"] and stats.get("block.count"))
 
     def _surroundings(self, connection: Any) -> tuple[Host | None, list[Pool] | None, list[str] | None]:
         """Return host, pools and the guests marked autostart that do not run; what does not answer costs only itself."""
@@ -250,6 +257,10 @@ class Hypervisor:
         for word, prefix in PREFIXES.items():
             if running and self._flags & FAMILIES[word] and not _any_key(running, prefix):
                 yield f"this libvirt reports no {word} statistics"
+
+
+def _stuck_or(guest: Guest, stuck: dict[str, str]) -> Guest:
+    return guest._replace(condition="stuck", detail=stuck[guest.uuid]) if guest.uuid in stuck else guest
 
 
 def _any_key(guests: list[Guest], prefix: str) -> bool:

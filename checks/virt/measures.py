@@ -215,9 +215,9 @@ class Perfdata:
     def _make_templates(self, stats: dict[str, Any], layout: Layout, fresh_balloon: bool) -> tuple[_Template, ...]:
         ranks: tuple[list[tuple[str, Field, str]], ...] = ([], [], [])
         disks = {key.partition(".")[2]: label for label, key in layout.disks}
-        for key, value in stats.items():
+        for key in stats:
             field, label = _find(key, disks, fresh_balloon)
-            if field and type(value) is int and (self._with_state or not key.startswith("state.")):
+            if field and (self._with_state or not key.startswith("state.")):
                 ranks[field.rank].append((key, field, label))
         return tuple(_Template(rank) for rank in ranks)
 
