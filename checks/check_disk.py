@@ -76,7 +76,7 @@ def options(parser: Options) -> None:
         metavar="BYTES",
         help="only file systems of this size or more",
     )
-    parser.seconds("--mount-timeout", help="time for one mount, at most 7/10 of --timeout", default=5.0)
+    parser.seconds("--mount-timeout", help="time for one mount, at most 6/10 of --timeout", default=5.0)
     words = ", ".join(SEVERITIES)
     severities: dict[str, object] = {"choices": tuple(SEVERITIES), "metavar": "STATE"}
     parser.add(
@@ -178,7 +178,7 @@ class Disks(Resource):
         """Return what the mounts answer, without those that vanished meanwhile, have no size, or are too small."""
         if not mounts:
             return []
-        seconds = min(self.opts.mount_timeout, 0.7 * self.opts.timeout)
+        seconds = min(self.opts.mount_timeout, 0.6 * self.opts.timeout)
         with stage("asking the mounted file systems"):
             found = ask([(mount.device_number, mount.path) for mount in mounts], seconds)
         still = {(mount.number, mount.path) for mount in visible(read_mounts(self.opts.proc))}

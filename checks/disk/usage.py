@@ -29,8 +29,8 @@ _PATIENCE = 0.025
 _MOST_THREADS = 256
 # What the child may take beyond a mount's time, and the parent once more, as a part of that time.
 _GRACE = 0.07
-# Seconds between a child's last word and its end; past that it is stuck.
-_LEAVING = 0.2
+# As a part of that time, what lies between a child's last word and its end; past that it is stuck.
+_LEAVING = 0.05
 
 
 class Usage(NamedTuple):
@@ -83,7 +83,7 @@ def ask(mounts: Sequence[tuple[str, str]], seconds: float) -> dict[str, Answer]:
     os.close(writing)
     ended = False
     try:
-        lines, ended = _read(reading, seconds * (1 + 2 * _GRACE))
+        lines, ended = _read(reading, seconds * (1 + 2 * _GRACE), seconds * _LEAVING)
     finally:
         os.close(reading)
         if ended:
@@ -114,7 +114,7 @@ def _reap() -> None:
             _left.remove(child)
 
 
-def _read(reading: int, seconds: float) -> tuple[list[bytes], bool]:
+def _read(reading: int, seconds: float, leaving: float) -> tuple[list[bytes], bool]:
     """Return the child's lines, and whether it ended: no thread of it holds the pipe any more, so it can be waited for."""
     end = time.monotonic() + seconds
     poll = select.poll()
@@ -127,7 +127,7 @@ def _read(reading: int, seconds: float) -> tuple[list[bytes], bool]:
             ended = not chunk
             data += chunk
         if not said_end and data.endswith(b"end\n"):
-            said_end, end = True, time.monotonic() + _LEAVING
+            said_end, end = True, time.monotonic() + leaving
     return bytes(data).split(b"\n")[:-1], ended
 
 
