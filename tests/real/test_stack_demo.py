@@ -77,7 +77,7 @@ def test_it_shows_points_of_every_family_pages_that_answer_and_commands_that_wor
 
     nagios, services, graphite, graph = (
         re.search(rf"^  {page} +(http://127\.0\.0\.1:\S+)$", text, re.MULTILINE)
-        for page in ("Nagios", "services", "Graphite", "a graph")
+        for page in ("Nagios", "services", "Graphite", "CPU")
     )
     assert nagios
     assert services

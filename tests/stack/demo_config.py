@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.stack import place
 from tests.stack.daemon import StackError
 from tests.stack.graphite import Carbon
-from tests.stack.nagios import Nagios
+from tests.stack.nagios import BASE_OBJECTS, Nagios
 from tests.stack.nrpe import Nrpe
 
 HOST = "node1"
@@ -20,50 +20,7 @@ PREFIX = "demo"
 CHECK_SECONDS = 5
 SERIES = f"{PREFIX}.{HOST}.virt_stats"
 
-# The objects of Debian's nagios4 that the generated ones build on.
-BASE_OBJECTS = """\
-define command {{
-  command_name  check-host-alive
-  command_line  {alive}
-}}
-define command {{
-  command_name  nobody-is-told
-  command_line  /bin/true
-}}
-define timeperiod {{
-  timeperiod_name  24x7
-  alias            always
-  sunday     00:00-24:00
-  monday     00:00-24:00
-  tuesday    00:00-24:00
-  wednesday  00:00-24:00
-  thursday   00:00-24:00
-  friday     00:00-24:00
-  saturday   00:00-24:00
-}}
-define contact {{
-  contact_name                   nobody
-  host_notification_commands     nobody-is-told
-  service_notification_commands  nobody-is-told
-  host_notification_period       24x7
-  service_notification_period    24x7
-}}
-define contactgroup {{
-  contactgroup_name  admins
-  members            nobody
-}}
-define host {{
-  name                 generic-host
-  register             0
-  notification_period  24x7
-}}
-define service {{
-  name                 generic-service
-  register             0
-  check_period         24x7
-  contact_groups       admins
-  notification_period  24x7
-}}
+NODE = """\
 define host {{
   use         testbed-host
   host_name   {host}
@@ -145,7 +102,7 @@ def nagios(root: Path, user: str | None, server: Nrpe) -> Nagios:
     options += ["--prefix", PREFIX, "--interval", str(CHECK_SECONDS)]
     folder = generate(root, "nagios", *options)
     base = root / "config" / "base.cfg"
-    base.write_text(BASE_OBJECTS.format(host=HOST, alive=_alive(user)), encoding="utf-8")
+    base.write_text(BASE_OBJECTS.format(alive=_alive(user)) + NODE.format(host=HOST), encoding="utf-8")
     for file in (base, *sorted(folder.glob("*.cfg"))):
         monitor.add(file)
     # Nagios's main configuration can't include a file.

@@ -6,6 +6,7 @@ import os
 import pwd
 import re
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -57,6 +58,52 @@ default_user_name=nagiosadmin
 refresh_rate=5
 result_limit=100
 escape_html_tags=1
+"""
+
+# The objects of Debian's nagios4 that the generated configuration builds on; `alive` is the command line of check-host-alive.
+BASE_OBJECTS = """\
+define command {{
+  command_name  check-host-alive
+  command_line  {alive}
+}}
+define command {{
+  command_name  nobody-is-told
+  command_line  /bin/true
+}}
+define timeperiod {{
+  timeperiod_name  24x7
+  alias            always
+  sunday     00:00-24:00
+  monday     00:00-24:00
+  tuesday    00:00-24:00
+  wednesday  00:00-24:00
+  thursday   00:00-24:00
+  friday     00:00-24:00
+  saturday   00:00-24:00
+}}
+define contact {{
+  contact_name                   nobody
+  host_notification_commands     nobody-is-told
+  service_notification_commands  nobody-is-told
+  host_notification_period       24x7
+  service_notification_period    24x7
+}}
+define contactgroup {{
+  contactgroup_name  admins
+  members            nobody
+}}
+define host {{
+  name                 generic-host
+  register             0
+  notification_period  24x7
+}}
+define service {{
+  name                 generic-service
+  register             0
+  check_period         24x7
+  contact_groups       admins
+  notification_period  24x7
+}}
 """
 
 
@@ -141,6 +188,12 @@ class Nagios:
         """Ends it and the checks that it runs; the spool stays."""
         if self.daemon:
             self.daemon.stop()
+
+    def submit(self, command: str) -> None:
+        """Gives it an external command, such as STOP_EXECUTING_SVC_CHECKS."""
+        pipe = socket_folder(self._root) / self.name / "nagios.cmd"
+        with pipe.open("w", encoding="utf-8") as file:
+            file.write(f"[{int(time.time())}] {command}\n")
 
     def clear_spool(self) -> None:
         """Removes every file in the spool."""

@@ -143,6 +143,17 @@ class Pipeline:
         dead = f"{', '.join(parts)} ended; " if parts else ""
         return f"{'; '.join(said)}; {dead}see {self.root / 'log' / 'graphios.log'}"
 
+    def graphs(self) -> dict[str, str]:
+        """Title and Graphite target of a few graphs worth a look."""
+        found = {"CPU": "*.cpu.percent", "memory": "*.balloon.used_percent", "disk": "perSecond(*.block.vda.rd_bytes)"}
+        return found | ({"network": "perSecond(*.net.0.rx_bytes)"} if self.libvirt.taps else {})
+
+    def graph(self, title: str, target: str) -> str:
+        """The address of a graph with a line for each guest."""
+        assert self.web
+        target = f"aliasByNode({target.replace('*', f'{SERIES}.*', 1)},{SERIES.count('.') + 1})"
+        return f"{self.web.graphite_url}render?from=-10min&width=900&height=400&title={title}&target={target}"
+
     def ending(self, found: Mapping[str, Mapping[str, float]]) -> str:
         """What to tell at the end of the start: the values, the pages, the commands."""
         assert self.nrpe
@@ -154,14 +165,13 @@ class Pipeline:
                 lines.append(f"  {family:<9}{name:<{width}}  {points[name]:.12g}")
             if len(points) > SHOWN:
                 lines.append(f"  {'':<9}and {len(points) - SHOWN} more")
-        graph = f"{self.web.graphite_url}render?from=-10min&target={SERIES}.*.cpu.percent"
         check = demo_config.check_by_hand(self.libvirt.uri_ro)
         lines += ["", *(f"  Note: {note}" for note in self.notes), ""] if self.notes else [""]
         lines += [
             f"  Nagios    {self.web.nagios_url}",
             f"  services  {self.web.status_url}",
             f"  Graphite  {self.web.graphite_url}",
-            f"  a graph   {graph}",
+            *(f"  {title:<9} {self.graph(title, target)}" for title, target in self.graphs().items()),
             "",
             "  The check by hand, as Nagios runs it through NRPE with TLS:",
             f"    {shlex.join(self.nrpe.check_argv('check_virt_stats'))}",
