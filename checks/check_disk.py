@@ -112,19 +112,18 @@ class Disks(Resource):
         self.answers = self._ask(choice.mounts)
         self.usages = [(mount, found) for mount, found in self.answers if isinstance(found, Usage)]
         self.usages.sort(key=lambda entry: -round(entry[1].used_percent, 1))
-        self.headline = self._headline()
+        # The headline of a problem is the problem itself where there is nothing else to say.
+        nothing = "no file system matches" if opts.no_match_severity == "ok" else ""
+        self.headline = self._headline() or nothing
         left_out = ", ".join(f"{count} {reason}" for reason, count in choice.left_out.most_common())
         if left_out:
             self.remarks.append(f"left out: {left_out}")
-        for expression in choice.unmatched:
-            yield Metric(
-                f"nothing is mounted that --include-path {clean_name(expression)} asks for",
-                opts.no_match_severity,
-                context="finding",
-            )
+        for expression, reason in choice.unmatched.items():
+            only = f" but what is left out as {reason}" if reason else ""
+            said = f"--include-path {clean_name(expression)} matches nothing{only}"
+            yield Metric(said, opts.no_match_severity, context="finding")
         if not self.answers and not choice.unmatched:
             said = f"no file system matches; {left_out}" if left_out else "no file system matches"
-            self.headline = self.headline or said
             yield Metric(said, opts.no_match_severity, context="finding")
         yield from self._findings()
         for mount, usage in self.usages:

@@ -30,29 +30,33 @@ _NESTED = re.compile(
 
 
 class Choice(NamedTuple):
-    """The mounts to look at, by path; how many were left out for which reason; and --include-path expressions without a mount."""
+    """The mounts to look at, by path; how many were left out for which reason; and each --include-path expression without a mount,
+    with the reason where the only ones it matches were left out.
+    """
 
     mounts: list[Mount]
     left_out: Counter[str]
-    unmatched: list[str]
+    unmatched: dict[str, str]
 
 
 def choose(mounts: Iterable[Mount], opts: Values) -> Choice:
     """Return one mount for each chosen file system: one whose path was asked for literally, or else the shortest path."""
     left_out: Counter[str] = Counter()
     by_device: dict[str, Mount] = {}
-    missing = {expression.pattern: expression for expression in opts.include_path}
-    named = set(missing)
-    for mount in sorted(mounts, key=lambda mount: (mount.path not in named, len(mount.path), mount.path)):
-        reason = _reason_against(mount, opts, mount.path in named)
+    expressions = {expression.pattern: expression for expression in opts.include_path}
+    unmatched = dict.fromkeys(expressions, "")
+    for mount in sorted(mounts, key=lambda mount: (mount.path not in expressions, len(mount.path), mount.path)):
+        reason = _reason_against(mount, opts, mount.path in expressions)
+        for pattern in [pattern for pattern in unmatched if expressions[pattern].fullmatch(mount.path)]:
+            if reason:
+                unmatched[pattern] = reason
+            else:
+                del unmatched[pattern]
         if reason:
             left_out[reason] += 1
-            continue
-        for pattern in [pattern for pattern, expression in missing.items() if expression.fullmatch(mount.path)]:
-            del missing[pattern]
-        if by_device.setdefault(mount.device_number, mount) is not mount:
+        elif by_device.setdefault(mount.device_number, mount) is not mount:
             left_out["mounted twice"] += 1
-    return Choice(sorted(by_device.values(), key=lambda mount: mount.path), left_out, list(missing))
+    return Choice(sorted(by_device.values(), key=lambda mount: mount.path), left_out, unmatched)
 
 
 def is_remote(mount: Mount) -> bool:

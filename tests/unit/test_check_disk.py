@@ -156,10 +156,14 @@ def test_nothing_matched_is_unknown_or_what_the_operator_says(answers, argv, sev
     outcome = CHECK.run([*server, *argv, "--no-match-severity", severity])
     assert outcome.code == code
     assert CHECK.run([*server, *argv]).code == 3
-    assert (
-        "no file system matches" in outcome.text
-        or "nothing is mounted that --include-path" in outcome.text
-        or code == 0
+    said = outcome.text.count("no file system matches") + outcome.text.count(" matches nothing")
+    assert said == 1
+
+
+def test_an_expression_that_matches_only_what_is_left_out_says_why(answers):
+    outcome = CHECK.run(["--proc", str(SERVER), "--fstab", "/dev/null", "--include-path", "/mnt/nf."])
+    assert outcome.text.startswith(
+        "DISK UNKNOWN - --include-path /mnt/nf. matches nothing but what is left out as remote"
     )
 
 
