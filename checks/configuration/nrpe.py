@@ -94,7 +94,7 @@ def _local(settings: Settings) -> str:
 command_timeout={COMMAND_TIMEOUT}
 
 # Who may ask. To be set: the address of the monitoring server, as this node sees it. Until then NRPE closes its connections, and check_nrpe
-# there says "Could not complete SSL handshake" or "Connection reset by peer". It is no more than a filter by address: use a firewall as well,
+# there says "Connection reset by peer" or "Receive header underflow". It is no more than a filter by address: use a firewall as well,
 # and certificates (tls/).
 {allowed}
 
