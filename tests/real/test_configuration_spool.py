@@ -123,14 +123,15 @@ def test_on_another_file_system_the_copy_gets_its_name_when_it_is_whole(tmp_path
 
 FULL = """\
 script=$1 file=$2 spool=$3
-mount -t tmpfs -o size=64k tmpfs "$spool"
+mount -t tmpfs -o size=4m tmpfs "$spool"
+head -c 4030k /dev/zero > "$spool/ballast"
 "$script" "$file" "$spool" && echo "the full spool took it"
 ls -A "$spool"
 seq 50001 50010 >> "$file"
 "$script" "$file" "$spool" && echo "the full spool took it"
 ls -A "$spool"
 cat "$file"
-mount -o remount,size=4m "$spool"
+rm "$spool/ballast"
 "$script" "$file" "$spool"
 ls -A "$spool" | grep -c '^service-perfdata[.]'
 cat "$spool"/service-perfdata.* | sort -n | cksum
@@ -143,7 +144,7 @@ def test_a_full_spool_gets_no_half_file_and_what_waited_arrives_when_there_is_ro
     said = in_private_mounts(FULL, SCRIPT, file, spool).splitlines()
     everything = "".join(f"{index}\n" for index in range(1, 50011))
     cksum = subprocess.run(["cksum"], input=everything, capture_output=True, text=True, check=True).stdout.strip()
-    assert said == [*map(str, range(50001, 50011)), "2", cksum]
+    assert said == ["ballast", "ballast", *map(str, range(50001, 50011)), "2", cksum]
     assert names(tmp_path) == []
 
 
