@@ -191,6 +191,8 @@ def keep_logs() -> None:
 
 def one_line(error: BaseException) -> str:
     """The error in one line that names the log to read."""
+    if isinstance(error, BrokenPipeError):
+        return "standard output was closed; nothing is left running"
     if isinstance(error, StackError):
         return str(error).replace(str(root() / "log"), str(place.VAR / "log" / NAME))
     log = place.VAR / "log" / f"{NAME}-error.log"

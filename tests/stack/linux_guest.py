@@ -80,11 +80,13 @@ def _make(folder: Path, image: LinuxImage) -> None:
     work = folder / "work"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
-    depends = run(["apt-cache", "depends", "linux-image-cloud-amd64"], "apt-cache depends linux-image-cloud-amd64")
-    kernels = [line.split()[-1] for line in depends.splitlines() if "Depends: linux-image" in line]
-    if not kernels:
+    kernel = _kernel_package()
+    if not kernel and os.geteuid() == 0:
+        run(["apt-get", "update", "-q"], "apt-get update", seconds=600)
+        kernel = _kernel_package()
+    if not kernel:
         raise StackError("apt knows no linux-image-cloud-amd64 (its lists may be missing: apt-get update)")
-    run(["apt-get", "download", "-q", kernels[0], "busybox-static"], "apt-get download", cwd=work)
+    run(["apt-get", "download", "-q", kernel, "busybox-static"], "apt-get download", cwd=work, seconds=600)
     tree = work / "tree"
     for package in work.glob("*.deb"):
         run(["dpkg-deb", "-x", package, tree], f"unpacking {package.name}")
@@ -100,6 +102,15 @@ def _make(folder: Path, image: LinuxImage) -> None:
     for path in (image.initrd, image.kernel):
         path.chmod(0o644)
     shutil.rmtree(work)
+
+
+def _kernel_package() -> str | None:
+    """The newest cloud kernel that apt knows of."""
+    try:
+        depends = run(["apt-cache", "depends", "linux-image-cloud-amd64"], "apt-cache depends")
+    except StackError:
+        return None
+    return next((line.split()[-1] for line in depends.splitlines() if "Depends: linux-image" in line), None)
 
 
 def newc_archive(files: dict[str, bytes]) -> bytes:

@@ -11,7 +11,7 @@ from tests.stack.daemon import Daemon, StackError
 from tests.stack.demo_config import SERIES
 from tests.stack.graphite import Carbon, GraphiteWeb
 from tests.stack.libvirt import Libvirt
-from tests.stack.linux_guest import linux_image
+from tests.stack.linux_guest import LinuxImage, linux_image
 from tests.stack.nagios import Nagios
 from tests.stack.nrpe import Nrpe
 from tests.stack.web import Web
@@ -36,6 +36,7 @@ class Pipeline:
         self.user = place.daemon_user()
         self.root = root
         self.notes: list[str] = []
+        self.linux: LinuxImage | None = None
         self.libvirt = Libvirt(root)
         self.carbon: Carbon = demo_config.carbon(root, self.user)
         self.graphite = GraphiteWeb(root, self.carbon, self.user)
@@ -48,6 +49,7 @@ class Pipeline:
         """What to do, in order, each with the words to show."""
         return [
             ("libvirtd", self.libvirt.start),
+            ("a Linux kernel for the guests, from Debian", self.get_linux),
             ("three QEMU guests", self.start_guests),
             ("carbon", self.carbon.start),
             ("graphite-web", self.graphite.start),
@@ -57,17 +59,20 @@ class Pipeline:
             ("Apache with the pages of Nagios and Graphite", self.start_web),
         ]
 
+    def get_linux(self) -> None:
+        """What the guests boot; without it they run a boot sector."""
+        try:
+            self.linux = linux_image()
+        except StackError as error:
+            self.notes.append(
+                "The guests run no Linux but a boot sector, so there is no memory use inside the guest and hardly any traffic: "
+                f"{error}"
+            )
+
     def start_guests(self) -> None:
         """Two real Linux guests and one without an operating system; three of the latter where apt can't provide a kernel."""
-        try:
-            linux = linux_image()
-        except StackError as error:
-            linux = None
-            self.notes.append(
-                f"The guests run no Linux but a boot sector, so there is no memory use inside the guest and hardly any traffic: {error}"
-            )
-        self.libvirt.add_guest("web01", linux=linux, vcpus=2)
-        self.libvirt.add_guest("db01", linux=linux, disks=2)
+        self.libvirt.add_guest("web01", linux=self.linux, vcpus=2)
+        self.libvirt.add_guest("db01", linux=self.linux, disks=2)
         self.libvirt.add_guest("bare01")
         if not self.libvirt.taps:
             self.notes.append(

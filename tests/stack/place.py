@@ -151,6 +151,7 @@ def run(
     user: str | None = None,
     env: dict[str, str] | None = None,
     cwd: Path | None = None,
+    seconds: float = 120,
 ) -> str:
     """Standard output of a command that ends by itself. Raises StackError with its last words when it fails."""
     account = pwd.getpwnam(user) if user else None
@@ -161,7 +162,7 @@ def run(
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=120,
+            timeout=seconds,
             check=False,
             env=env,
             cwd=cwd,
