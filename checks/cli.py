@@ -164,9 +164,12 @@ def _all(checks: Sequence[Check], write: bool) -> tuple[int, str]:
 
 def generated(checks: Sequence[Check]) -> dict[str, str]:
     """Return every generated file of a checkout but the README: path and text."""
-    return {
+    found = {
         f"{FOLDERS[room]}/{name}": text for room, make in ROOMS.items() for name, text in make(checks, DEFAULTS).items()
     }
+    # Apart from the others: copied with them it would keep an NRPE without certificates from starting.
+    found[f"{FOLDERS['nrpe']}/tls/nrpe_tls.cfg"] = nrpe.tls(DEFAULTS)
+    return found
 
 
 def _read(path: Path) -> str | None:

@@ -25,7 +25,8 @@ def files(checks: Sequence[Check], settings: Settings) -> dict[str, str]:
     _verify(checks, settings)
     found = {f"{check.name}.cfg": _snippet(check, settings) for check in checks}
     found["nrpe_local.cfg"] = _local(settings)
-    found["tls/nrpe_tls.cfg"] = _tls(settings)
+    if settings.tls:
+        found["nrpe_tls.cfg"] = tls(settings)
     return found
 
 
@@ -95,7 +96,7 @@ command_timeout={COMMAND_TIMEOUT}
 
 # Who may ask. To be set: the address of the monitoring server, as this node sees it. Until then NRPE closes its connections, and check_nrpe
 # there says "Connection reset by peer" or "Receive header underflow". It is no more than a filter by address: use a firewall as well,
-# and certificates (tls/).
+# and certificates (testbed-checks config nrpe --tls).
 {allowed}
 
 # As Debian sets it, and to be left so: with arguments from the network, whoever reaches NRPE chooses what a check does.
@@ -105,12 +106,13 @@ allow_bash_command_substitution=0
     )
 
 
-def _tls(settings: Settings) -> str:
+def tls(settings: Settings) -> str:
+    """Return NRPE's settings for certificates, with the recipe for those. Without the certificates NRPE would not start."""
     folder = settings.tls_dir or _TLS_DIR
     return (
         header(
             ROOM,
-            settings,
+            settings._replace(tls=True),
             "NRPE with certificates: both sides prove who they are. Without, NRPE encrypts with anonymous keys: anybody who may connect may ask,",
             "and whoever sits between can read and answer.",
             "Goes to /etc/nagios/nrpe.d/ of a node once its certificates are in place; then: systemctl restart nagios-nrpe-server",

@@ -111,7 +111,7 @@ OPTIONS = (
         "arguments", ("nrpe",), _arguments, "CHECK=TEXT", "more arguments for the commands of one check; repeatable"
     ),
     Option("monitoring_server", ("nrpe",), _addresses, "IP[,IP]", "who may ask NRPE, besides the node itself"),
-    Option("tls", ("nagios",), None, "", "services ask NRPE with certificates"),
+    Option("tls", ("nrpe", "nagios"), None, "", "both sides prove who they are, with certificates"),
     Option("tls_dir", ("nrpe", "nagios"), _path, "DIR", "where the certificates lie"),
     Option("nrpe_port", ("nagios",), _whole(1, 65535), "PORT", "where NRPE listens"),
     Option("nagios_dir", ("nagios",), _path, "DIR", "where Nagios keeps its perfdata files"),

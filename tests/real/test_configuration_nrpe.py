@@ -91,8 +91,8 @@ def test_certificates_as_the_recipe_makes_them_are_accepted_and_nothing_else_is(
     folder = make_stack_root("config-tls")
     tls = folder / "tls"
     tls.mkdir()
-    files = generate(folder / "nrpe.d", "--tls-dir", str(tls))
-    recipe = files / "tls" / "nrpe_tls.cfg"
+    files = generate(folder / "nrpe.d", "--tls", "--tls-dir", str(tls))
+    recipe = files / "nrpe_tls.cfg"
     commands = re.findall(r"^#   \$ (openssl (?:.*\\\n)?.*)$", recipe.read_text(encoding="utf-8"), re.MULTILINE)
     assert len(commands) == 5
     for command in commands:

@@ -350,3 +350,11 @@ def test_output_that_can_not_be_written_is_told() -> None:
         )  # fmt: skip
     assert done.returncode == 3
     assert done.stderr == "testbed-checks: standard output: No space left on device\n"
+
+
+def test_settings_that_need_certificates_are_made_only_when_asked_for(tmp_path: Path) -> None:
+    run("nrpe", "--output", str(tmp_path / "without"))
+    run("nrpe", "--tls", "--output", str(tmp_path / "with"))
+    for name, expected in (("without", False), ("with", True)):
+        texts = [path.read_text(encoding="utf-8") for path in (tmp_path / name).rglob("*") if path.is_file()]
+        assert any(re.search("^ssl_", text, re.MULTILINE) for text in texts) == expected
