@@ -31,13 +31,16 @@ def clean_name(name: str) -> str:
 
 
 def label_part(raw: str) -> str:
-    """Return `raw` as one part of a label: [A-Za-z0-9_-]; where that changed it, a hash of the raw name keeps it apart."""
-    if _plain(raw):
+    """Return `raw` as one part of a label: [A-Za-z0-9_-], not with _ first; where that changed it, a hash of the raw name keeps it apart.
+
+    What begins with _ is to graphios a mount point, or could be one, and would get another hash there.
+    """
+    if _plain(raw) and raw[0] != "_":
         return raw
     import hashlib  # 3 ms, and most names need none
 
     digest = hashlib.sha256(raw.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    return f"{re.sub(_DIRTY_LABEL, '_', raw)[:60]}_{digest}"
+    return f"{re.sub(_DIRTY_LABEL, '_', raw)[:60]}_{digest}".lstrip("_")
 
 
 def _plain(name: str) -> bool:

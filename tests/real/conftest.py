@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.real.monitoring import Shipping
+from tests.soak import count
 from tests.stack import place
 from tests.stack.graphite import Carbon, GraphiteWeb
 from tests.stack.libvirt import Libvirt
@@ -134,3 +136,12 @@ def nrpe(stack_root: Path, stack_user: str | None, libvirt_host: Libvirt) -> Ite
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def shipping(make_stack_root: Callable[[str], Path], stack_user: str | None) -> Iterator[Shipping]:
+    """graphios with a spool, and a carbon and graphite-web of its own, which keep a point a second, long enough for the longest test."""
+    system = Shipping(make_stack_root("pipeline"), stack_user, f"1s:{count(6, 40)}m")
+    system.start()
+    yield system
+    system.stop()
