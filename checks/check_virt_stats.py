@@ -34,11 +34,11 @@ def options(parser: Options) -> None:
     """Declare the options of this check."""
     parser.add("--uri", help="libvirt connection URI", default="qemu:///system", metavar="URI")
     words = "families of statistics, in virsh's words (cpu and net do as well)"
-    parser.choices("--stats", help=words, words=WORDS, aliases=_ALIASES, default=",".join(WORDS))
+    parser.choices("--stats", help=words, words=WORDS, aliases=_ALIASES, default="all")
     parser.add("--label", help="what names a guest in labels: name or uuid", default="name", choices=("name", "uuid"))
     parser.regexes("--include", help="only guests whose whole name matches; repeatable")
     parser.regexes("--exclude", help="not the guests whose whole name matches; repeatable, wins over --include")
-    parser.choices("--include-state", help="only guests in these states", words=STATES, default=",".join(STATES))
+    parser.choices("--include-state", help="only guests in these states", words=STATES, default="all")
     parser.choices("--exclude-state", help="not the guests in these states", words=STATES, default="")
     parser.flag("--list", help="list the guests and judge nothing")
     thresholds.declare(parser)

@@ -112,9 +112,11 @@ class Options:
     def choices(
         self, *flags: str, help: str, words: Sequence[str], default: str, aliases: Mapping[str, str] | None = None
     ) -> None:
-        """Declare a comma-separated selection of `words`; its value is a tuple in the order of `words`."""
+        """Declare a comma-separated selection of `words`, or "all"; its value is a tuple in the order of `words`."""
 
         def read(text: str) -> tuple[str, ...]:
+            if text == "all":
+                return tuple(words)
             asked = [(aliases or {}).get(word.strip(), word.strip()) for word in text.split(",") if text]
             wrong = [word for word in asked if word not in words]
             if wrong:
