@@ -140,8 +140,8 @@ def nrpe(stack_root: Path, stack_user: str | None, libvirt_host: Libvirt) -> Ite
 
 @pytest.fixture(scope="session")
 def shipping(make_stack_root: Callable[[str], Path], stack_user: str | None) -> Iterator[Shipping]:
-    """graphios with a spool, and a carbon and graphite-web of its own, which keep a point a second, long enough for the longest test."""
-    system = Shipping(make_stack_root("pipeline"), stack_user, f"1s:{count(6, 40)}m")
+    """graphios with a spool, and a carbon and graphite-web of its own, which keep points for longer than any test takes."""
+    system = Shipping(make_stack_root("pipeline"), stack_user, minutes=count(10, 40))
     system.start()
     yield system
     system.stop()

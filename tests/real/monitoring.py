@@ -97,9 +97,11 @@ class Node:
 class Shipping:
     """A spool, the graphios that empties it, and the carbon and graphite-web behind."""
 
-    def __init__(self, root: Path, user: str | None, retention: str) -> None:
+    def __init__(self, root: Path, user: str | None, minutes: int) -> None:
+        """Points are kept for so many minutes, one a second."""
         self.root, self.user = root, user
-        self.carbon = Carbon(root, user, retention=retention, sparse=True)
+        self._seconds = minutes * 60 - 30
+        self.carbon = Carbon(root, user, retention=f"1s:{minutes}m", sparse=True)
         self.graphite = GraphiteWeb(root, self.carbon, user)
         self.spool = root / "spool"
         self.graphios: Daemon | None = None
@@ -140,9 +142,15 @@ class Shipping:
             if daemon:
                 daemon.stop()
 
-    def values(self, target: str, seconds: int) -> dict[str, list[float]]:
-        """Every value of the last `seconds`, the oldest first, of every series that `target` matches."""
-        query = {"target": target, "from": f"-{seconds}s", "format": "json", "noNullPoints": "true", "noCache": "1"}
+    def values(self, target: str, seconds: int = 0) -> dict[str, list[float]]:
+        """Every value (of the last `seconds`), the oldest first, of every series that `target` matches."""
+        query = {
+            "target": target,
+            "from": f"-{seconds or self._seconds}s",
+            "format": "json",
+            "noNullPoints": "true",
+            "noCache": "1",
+        }
 
         def ask() -> bytes | None:
             try:
@@ -174,7 +182,7 @@ class Shipping:
 
         wait_until(all_there, seconds, f"carbon has made the files of {host}")
 
-    def metrics_of(self, host: str, seconds: int, instances: str = "*") -> dict[str, list[float]]:
+    def metrics_of(self, host: str, instances: str = "*", seconds: int = 0) -> dict[str, list[float]]:
         """Every value of check_virt_stats on a host, by label; of the instances (guests, pools, `host`) that a pattern matches."""
         begin = f"{PREFIX}.{host}.virt_stats."
         targets = ",".join(f"{begin}{instances}.{rest}" for rest in ("*.*", "*.*.*"))

@@ -13,7 +13,6 @@ from tests.real.monitoring import MonitoringServer, Node, Shipping
 from tests.stack.daemon import wait_until
 from tests.stack.libvirt import Libvirt
 
-RECENT = 330
 # Names, and the first level of their labels: cleaned, and eight digits of the SHA-256 of the raw name.
 ODD_NAMES = {
     "a guest with blanks": "a_guest_with_blanks_220572cc",
@@ -57,7 +56,7 @@ class Road(NamedTuple):
         last = self.node.outputs("values")[begun + 1].perfdata
 
         def stored() -> Points:
-            found = self.shipping.metrics_of("values", RECENT)
+            found = self.shipping.metrics_of("values")
             always = {label: values[begun + 1] for label, values in found.items() if len(values) > begun + 1}
             return always if {label for label in last if label.partition(".")[2] not in RATES} <= always.keys() else {}
 
@@ -124,13 +123,12 @@ def test_each_value_in_graphite_is_what_libvirt_reports_or_between_its_reports_b
     assert (low["state.state"], "balloon.usable" in low) == ({"off01": 5, "linux01": 3}.get(name, 1), name == "linux01")
 
 
-def test_counters_in_graphite_grow_with_the_guest_and_are_not_only_equal_because_nothing_moves(
+def test_the_guests_work_between_both_readings_so_that_equal_values_mean_something(
     readings: Readings,
 ) -> None:
-    before, points, after = readings
-    low, high = before["web01"], after["web01"]
-    assert low["block.0.wr.bytes"] < high["block.0.wr.bytes"]
-    assert low["cpu.time"] < points["web01.cpu.time"] * 1e9 < high["cpu.time"]
+    before, _, after = readings
+    for key in ("block.0.wr.bytes", "block.0.rd.reqs", "cpu.time"):
+        assert before["web01"][key] < after["web01"][key]
 
 
 def test_the_hosts_own_figures_in_graphite_are_those_of_all_its_guests(readings: Readings) -> None:
