@@ -6,6 +6,7 @@ define: generic-host, generic-service, admins, 24x7, check-host-alive. No name o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from checks.configuration.declared import about, parts, splits
@@ -92,8 +93,9 @@ def _commands(settings: Settings) -> str:
 
 
 def _templates(settings: Settings) -> str:
-    # Debian's interval_length is 60 seconds.
-    often = {"check_interval": f"{settings.interval / 60:g}", "retry_interval": f"{settings.interval / 60:g}"}
+    # Debian's interval_length is 60 seconds. Rounded up: Nagios drops fractions of a second, and 0.333333 would be every 19 s.
+    minutes = f"{math.ceil(settings.interval / 60 * 1e6) / 1e6:.6f}".rstrip("0").rstrip(".")
+    often = {"check_interval": minutes, "retry_interval": minutes}
     host = {
         "name": "testbed-host",
         "use": "generic-host",

@@ -358,3 +358,10 @@ def test_settings_that_need_certificates_are_made_only_when_asked_for(tmp_path: 
     for name, expected in (("without", False), ("with", True)):
         texts = [path.read_text(encoding="utf-8") for path in (tmp_path / name).rglob("*") if path.is_file()]
         assert any(re.search("^ssl_", text, re.MULTILINE) for text in texts) == expected
+
+
+@pytest.mark.parametrize("interval", [1, 3, 5, 7, 20, 50, 60, 90, 3599, 3600])
+def test_nagios_which_drops_fractions_of_a_second_checks_at_the_interval_that_was_asked_for(interval: int) -> None:
+    text = nagios.files(declared.all_checks(), DEFAULTS._replace(interval=interval))["templates.cfg"]
+    found = re.findall(r"(?:check|retry)_interval +([0-9.]+)", text)
+    assert {int(float(minutes) * 60) for minutes in found} == {interval}
