@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from checks.configuration import graphite, nagios, nrpe, readme
 from checks.configuration.declared import ConfigurationError, all_checks, checkout
 from checks.configuration.settings import DEFAULTS, OPTIONS, Settings
-from checks.options import Asked, UsageError
+from checks.options import Asked, UsageError, telling
 from checks.plugin import Check
 from checks.version import VERSION
 
@@ -112,21 +112,11 @@ def _add_options(parser: argparse.ArgumentParser, room: str) -> None:
             default = getattr(DEFAULTS, option.field)
             said = f" (default {default})" if default else ""
             keywords: dict[str, Any] = (
-                {"type": _typed(option.read), "metavar": option.metavar} if option.read else {"action": "store_true"}
+                {"type": telling(option.read), "metavar": option.metavar} if option.read else {"action": "store_true"}
             )
             if option.repeatable:
                 keywords["action"] = "append"
             parser.add_argument(option.flag, default=argparse.SUPPRESS, help=option.help + said, **keywords)
-
-
-def _typed(read: Callable[[str], Any]) -> Callable[[str], Any]:
-    def typed(text: str) -> Any:
-        try:
-            return read(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return typed
 
 
 def _make(opts: argparse.Namespace) -> tuple[int, str]:

@@ -79,17 +79,17 @@ class Options:
 
     def range(self, *flags: str, help: str, default: str = "") -> None:
         """Declare one Nagios range; its value is None where there is none."""
-        self.add(*flags, help=help, default=parse_range(default), type=_typed(parse_range), metavar="RANGE")
+        self.add(*flags, help=help, default=parse_range(default), type=telling(parse_range), metavar="RANGE")
         self._redeclare(default)
 
     def regexes(self, *flags: str, help: str) -> None:
         """Declare a repeatable regular expression; its value is a list."""
-        self.add(*flags, help=help, default=[], action="append", type=_typed(compile_regex), metavar="REGEX")
+        self.add(*flags, help=help, default=[], action="append", type=telling(compile_regex), metavar="REGEX")
         self._redeclare("")
 
     def path(self, *flags: str, help: str, default: str | None = None) -> None:
         """Declare a path."""
-        self.add(*flags, help=help, default=Path(default) if default else None, type=_typed(_path), metavar="PATH")
+        self.add(*flags, help=help, default=Path(default) if default else None, type=telling(_path), metavar="PATH")
 
     def flag(self, *flags: str, help: str) -> None:
         """Declare a switch that is off by default."""
@@ -98,7 +98,7 @@ class Options:
 
     def typed(self, *flags: str, read: Callable[[str], Any], metavar: str, help: str, default: Any = None) -> None:
         """Declare an option whose value `read` makes of its text; what `read` raises as ValueError is told."""
-        self.add(*flags, help=help, default=default, type=_typed(read), metavar=metavar)
+        self.add(*flags, help=help, default=default, type=telling(read), metavar=metavar)
 
     def seconds(self, *flags: str, help: str, default: float) -> None:
         """Declare a number of seconds."""
@@ -123,7 +123,7 @@ class Options:
                 raise ValueError(f"{wrong[0]!r} is none of {', '.join(words)}")
             return tuple(word for word in words if word in asked)
 
-        self.add(*flags, help=f"{help}: {', '.join(words)}", default=read(default), type=_typed(read), metavar="LIST")
+        self.add(*flags, help=f"{help}: {', '.join(words)}", default=read(default), type=telling(read), metavar="LIST")
         self._redeclare(default)
 
     def common(self, version: str, *, rates: bool) -> None:
@@ -133,8 +133,8 @@ class Options:
         def add(*flags: str, help: str, default: Any = None, **keywords: Any) -> None:
             self._declare(group, flags, help, default, keywords)
 
-        add("-t", "--timeout", help="deadline in seconds", default=10.0, type=_typed(_seconds), metavar="SECONDS")
-        add("--max-output", help="most bytes of output", default=DEFAULT_BUDGET, type=_typed(_budget), metavar="BYTES")
+        add("-t", "--timeout", help="deadline in seconds", default=10.0, type=telling(_seconds), metavar="SECONDS")
+        add("--max-output", help="most bytes of output", default=DEFAULT_BUDGET, type=telling(_budget), metavar="BYTES")
         add("--compress", help="deflate output that is over --max-output", default=False, action="store_true")
         self._redeclare("")
         if rates:
@@ -188,8 +188,8 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
-def _typed(read: Any) -> Any:
-    """Return `read` so that argparse shows the ValueError's own text."""
+def telling(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return `read` so that argparse shows the text of its ValueError."""
 
     def typed(text: str) -> Any:
         try:

@@ -26,6 +26,24 @@ class PortTaken(StackError):
     """Somebody else took the port between our choice and the daemon's start."""
 
 
+class OnFreePort:
+    """A server that chooses its port in `_start`, and chooses again where somebody else was faster."""
+
+    port = 0
+
+    def start(self) -> None:
+        """Starts it and waits until it answers. Raises StackError."""
+        for _ in range(3):
+            try:
+                return self._start()
+            except PortTaken:
+                self.port = 0
+        return self._start()
+
+    def _start(self) -> None:
+        raise NotImplementedError
+
+
 def wait_until(predicate: Callable[[], T], seconds: float, what: str) -> T:
     """The first true answer of `predicate`. Raises StackError, which says `what`, when there is none within `seconds`."""
     deadline = time.monotonic() + seconds

@@ -10,7 +10,7 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-from tests.stack.daemon import Daemon, PortTaken, StackError, clean_environment, wait_until
+from tests.stack.daemon import Daemon, OnFreePort, StackError, clean_environment, wait_until
 from tests.stack.place import free_port, give, run
 
 CARBON_CONF = """\
@@ -80,7 +80,7 @@ DEBUG = False
 """
 
 
-class Carbon:
+class Carbon(OnFreePort):
     """carbon-cache with the plaintext, pickle and query ports on 127.0.0.1; the ports stay the same over stop() and
     start().
     """
@@ -109,17 +109,6 @@ class Carbon:
         self._aggregation = aggregation.read_text(encoding="utf-8") if aggregation else AGGREGATION
         self.port = self.query_port = self.pickle_port = 0
         self.daemon: Daemon | None = None
-
-    def start(self) -> None:
-        """Starts it and waits until it accepts points. Raises StackError."""
-        for attempt in range(4):
-            try:
-                return self._start()
-            except PortTaken:
-                if attempt == 3:
-                    raise
-                self.port = 0
-        return None
 
     def _start(self) -> None:
         if not self.port:
@@ -169,7 +158,7 @@ class Carbon:
             self.daemon.kill(sig)
 
 
-class GraphiteWeb:
+class GraphiteWeb(OnFreePort):
     """graphite-web over one carbon's files and memory."""
 
     def __init__(self, root: Path, carbon: Carbon, user: str | None = None) -> None:
@@ -184,17 +173,6 @@ class GraphiteWeb:
     def url(self) -> str:
         """Address without a slash at the end."""
         return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        """Makes its database, starts it and waits until it answers. Raises StackError."""
-        for attempt in range(4):
-            try:
-                return self._start()
-            except PortTaken:
-                if attempt == 3:
-                    raise
-                self.port = 0
-        return None
 
     def _start(self) -> None:
         self.port = self.port or free_port()

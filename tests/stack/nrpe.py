@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from tests.stack.daemon import Daemon, PortTaken
+from tests.stack.daemon import Daemon, OnFreePort
 from tests.stack.place import free_port, give, run
 
 CHECK_NRPE = "/usr/lib/nagios/plugins/check_nrpe"
@@ -100,7 +100,7 @@ def make_certificates(folder: Path) -> None:
         key.chmod(0o600)
 
 
-class Nrpe:
+class Nrpe(OnFreePort):
     """NRPE with fixed commands, as Debian's build wants them (it takes no arguments)."""
 
     def __init__(
@@ -130,17 +130,6 @@ class Nrpe:
         self._tls = {True: "mutual", False: "plain"}.get(tls) if isinstance(tls, bool) else tls
         self.port = 0
         self.daemon: Daemon | None = None
-
-    def start(self) -> None:
-        """Starts it and waits until it accepts connections. Raises StackError."""
-        for attempt in range(4):
-            try:
-                return self._start()
-            except PortTaken:
-                if attempt == 3:
-                    raise
-                self.port = 0
-        return None
 
     def _start(self) -> None:
         self.port = self.port or free_port()

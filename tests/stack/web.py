@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.stack.daemon import Daemon, PortTaken, StackError
+from tests.stack.daemon import Daemon, OnFreePort, StackError
 from tests.stack.graphite import GraphiteWeb
 from tests.stack.nagios import Nagios
 from tests.stack.place import free_port, give
@@ -58,7 +58,7 @@ ProxyPass / {graphite}/
 """
 
 
-class Web:
+class Web(OnFreePort):
     """Apache in the foreground; everybody on this machine may look, nobody else."""
 
     def __init__(self, root: Path, nagios: Nagios, graphite: GraphiteWeb, user: str | None = None) -> None:
@@ -84,17 +84,6 @@ class Web:
     def graphite_url(self) -> str:
         """Graphite's composer; ends in a slash, so that `render?...` can follow."""
         return f"http://127.0.0.1:{self.port}/"
-
-    def start(self) -> None:
-        """Starts it and waits until it accepts connections. Raises StackError."""
-        for attempt in range(4):
-            try:
-                return self._start()
-            except PortTaken:
-                if attempt == 3:
-                    raise
-                self.port = 0
-        return None
 
     def _start(self) -> None:
         self.port = self.port or free_port()

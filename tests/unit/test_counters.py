@@ -12,19 +12,10 @@ from hypothesis import strategies as st
 
 from checks import counters
 from checks.counters import Counters, StateError, delta, state_directory
+from tests.unit.clock import Clock
 
 TARGETS = itertools.count()
 READINGS = st.lists(st.none() | st.integers(0, 2**64 - 1), min_size=2, max_size=8)
-
-
-class Clock:
-    """Time that a test sets."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self, _):
-        return self.now
 
 
 @pytest.fixture

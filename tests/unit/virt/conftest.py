@@ -2,20 +2,12 @@ import time
 
 import pytest
 
+from tests.unit.clock import Clock
+
 
 @pytest.fixture(autouse=True)
 def _state_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
-
-
-class Clock:
-    """The clock of the counters, which a test turns."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self, _):
-        return self.now
 
 
 @pytest.fixture
