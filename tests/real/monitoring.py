@@ -207,7 +207,8 @@ class MonitoringServer:
         self._text = BASE_OBJECTS.format(alive="$USER1$/check_dummy 0")
         for file in (self._objects, *sorted((folder / "generated").glob("*.cfg"))):
             self.nagios.add(file)
-        self.nagios.main = (folder / "generated" / "main" / "testbed-checks.cfg").read_text(encoding="utf-8")
+        main = (folder / "generated" / "main" / "testbed-checks.cfg").read_text(encoding="utf-8")
+        self.nagios.main = main.replace("_processing_interval=15", "_processing_interval=2")
 
     def add_host(self, host: str, hostgroup: str = "") -> None:
         """Adds a host, with the services of a generated hostgroup."""
@@ -249,6 +250,9 @@ class MonitoringServer:
         for _ in range(2):
             wait_until(lambda: self._status_file().stat().st_mtime_ns != written, 10, "Nagios writes its status")  # noqa: B023
             written = self._status_file().stat().st_mtime_ns
+        perfdata = self.nagios.folder / "service-perfdata"
+        wait_until(lambda: not (perfdata.exists() and perfdata.stat().st_size), 30, "Nagios moves its perfdata")
+        wait_until(lambda: not list(self.nagios.folder.glob(".claimed.*")), 30, "its perfdata is in the spool")
         self._last = self.nagios.status()
         self.nagios.stop()
 
