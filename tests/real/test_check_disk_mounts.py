@@ -165,11 +165,12 @@ def test_a_mount_behind_a_closed_directory_costs_itself_only(namespace):
     assert f"{label_of(namespace.root / 'open')}.used_percent=" in text
 
 
-def test_a_hung_mount_costs_itself_only_and_leaves_one_process_however_many_runs(namespace):
+def test_a_hung_mount_costs_itself_only_and_leaves_one_process_however_many_runs(namespace, needs_root):
     """A FUSE server takes the request and never answers: the kernel waits beyond kill -9."""
     fuse = os.access("/dev/fuse", os.R_OK | os.W_OK)
     start = f"exec 3< <(exec $PYTHON {HERE}/hung_fuse.py $ROOT/hung); read -r line <&3; server=$!"
     if not fuse:
+        needs_root("a mount that hangs beyond kill -9 (/dev/fuse); a process that hangs in Python stands in")
         stand_in = namespace.root.parent / "check_disk"
         stand_in.write_text(STAND_IN)
         stand_in.chmod(0o755)
