@@ -12,7 +12,7 @@ import re
 import shlex
 import urllib.error
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +23,8 @@ from tests.stack.nagios import BASE_OBJECTS, Nagios
 from tests.stack.nrpe import Nrpe
 
 PREFIX = "testbed"
+# Between the ends of two runs, in seconds: their results take a different time to get from the node to the monitoring server.
+SAME_SECOND = 2.0
 
 KEEP = """\
 #!/bin/sh
@@ -46,9 +48,11 @@ class Output(NamedTuple):
     """The number of each label."""
     text: str
     """All of it, as printed."""
+    ended: float
+    """When, in seconds since the epoch."""
 
 
-def read_output(printed: str) -> Output:
+def read_output(printed: str, ended: float = 0) -> Output:
     """Takes plugin output apart that holds perfdata of our checks: labels without quotes and blanks."""
     text = printed
     lines = printed.split("\n")
@@ -59,7 +63,7 @@ def read_output(printed: str) -> Output:
     items = [item.partition("=")[::2] for item in perfdata.split()]
     values = {label: float(re.match(r"-?[0-9]+(\.[0-9]+)?(?![0-9.])", value)[0]) for label, value in items}  # type: ignore[index]
     assert len(values) == len(items), "a label occurs twice"
-    return Output(first, values, printed)
+    return Output(first, values, printed, ended)
 
 
 class Node:
@@ -88,7 +92,7 @@ class Node:
         """What each run printed, the first run first. No run wrote to standard error."""
         errors = "".join(path.read_text() for path in (self._kept / command).glob(".errors.*"))
         assert errors == ""
-        return [read_output(path.read_text(encoding="utf-8")) for path in self._files(command)]
+        return [read_output(path.read_text(encoding="utf-8"), path.stat().st_mtime) for path in self._files(command)]
 
     def _files(self, command: str) -> list[Path]:
         return sorted(path for path in (self._kept / command).iterdir() if not path.name.startswith("."))
@@ -282,11 +286,27 @@ def columns(outputs: Iterable[Output]) -> dict[str, list[float]]:
     return found
 
 
-def differences(printed: dict[str, list[float]], stored: dict[str, list[float]], most: int = 5) -> list[str]:
-    """Where the points in Graphite are not exactly what was printed: nothing, when each run's every value is there once."""
-    wrong = [f"{label}: printed, not in Graphite" for label in printed.keys() - stored.keys()]
-    wrong += [f"{label}: in Graphite, not printed" for label in stored.keys() - printed.keys()]
-    for label in printed.keys() & stored.keys():
-        if printed[label] != stored[label]:
-            wrong.append(f"{label}: printed {printed[label]}, in Graphite {stored[label]}")
-    return [*sorted(wrong)[:most], *([f"and {len(wrong) - most} more"] if len(wrong) > most else [])]
+def differences(outputs: Sequence[Output], stored: dict[str, list[float]]) -> list[str]:
+    """Where the points in Graphite are not exactly what these runs printed: nothing, when each run's every value is there once.
+
+    Graphite keeps one point a second here: of runs so close together that their points may share one, the later has to be there.
+    """
+    printed: dict[str, list[tuple[float, bool]]] = {}
+    for output, following in zip(outputs, [*outputs[1:], None], strict=True):
+        for label, value in output.perfdata.items():
+            close = following is not None and following.ended - output.ended < SAME_SECOND
+            printed.setdefault(label, []).append((value, close))
+    wrong = [f"{label}: in Graphite, not printed" for label in stored.keys() - printed.keys()]
+    for label, values in printed.items():
+        left = list(stored.get(label, ()))
+        for value, close in reversed(values):
+            if left and left[-1] == value:
+                left.pop()
+            elif not close:
+                wrong.append(
+                    f"{label}: {value} is not in Graphite: {stored.get(label)} of {[value for value, _ in values]}"
+                )
+                break
+        else:
+            wrong += [f"{label}: {left} in Graphite, not printed"] if left else []
+    return [*sorted(wrong)[:5], *([f"and {len(wrong) - 5} more"] if len(wrong) > 5 else [])]

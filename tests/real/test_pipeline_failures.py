@@ -45,7 +45,7 @@ class Road(NamedTuple):
     def missing(self) -> list[str]:
         """What was printed and is not in Graphite."""
         stored = self.shipping.metrics_of(HOST)
-        return differences(columns(self.node.outputs(SERVICE)), stored)
+        return differences(self.node.outputs(SERVICE), stored)
 
     def wait_until_nothing_is_missing(self) -> None:
         """Waits until every run's every value is in Graphite, once; runs go on meanwhile."""

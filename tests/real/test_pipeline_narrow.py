@@ -68,6 +68,5 @@ def test_under_4000_bytes_every_run_reaches_spool_status_and_graphite_as_it_was_
     wait_until(lambda: not shipper.alive(), 120, "graphios has shipped the spool")
     assert not any(spool.iterdir())
     for host in hosts:
-        printed = columns(outputs[host])
-        shipping.wait_for_series(host, printed, 60)
-        assert differences(printed, shipping.metrics_of(host)) == []
+        shipping.wait_for_series(host, columns(outputs[host]), 60)
+        assert differences(outputs[host], shipping.metrics_of(host)) == []

@@ -68,15 +68,15 @@ def test_every_metric_of_500_recorded_guests_is_in_graphite_once_for_each_run_an
         printed |= columns(outputs[command])
     shipping.wait_for_series("recorded", printed, 120)
     stored = all_metrics(shipping, "recorded")
-    assert differences(printed, stored) == []
+    for command in commands:
+        mine = columns(outputs[command]).keys()
+        assert differences(outputs[command], {label: stored[label] for label in stored.keys() & mine}) == []
+    assert stored.keys() <= printed.keys()
 
-    runs = [len(outputs[command]) for command in commands]
     for guest in recording["guests"]:
         for label, value in expected.metrics(guest["stats"], recording["time"]).items():
             found = stored[f"{guest['name']}.{label}"]
             assert all(expected.agrees(label, value, point) for point in found), f"{guest['name']}.{label}"
-            assert len(found) in runs
-    assert len(stored["host.guests.total"]) == runs[0]
     assert shipping.rejected() == ""
     texts = [output.first for command in commands for output in outputs[command]]
     assert not [text for text in texts if "fit]" in text], "nothing was dropped"
@@ -120,7 +120,7 @@ def test_every_metric_of_20_real_guests_is_in_graphite_once_for_each_run_as_it_w
         outputs = node.outputs(host)
         printed = columns(outputs)
         shipping.wait_for_series(host, printed, 60)
-        assert differences(printed, shipping.metrics_of(host)) == []
+        assert differences(outputs, shipping.metrics_of(host)) == []
         assert server.status(host, host)["process_performance_data"] == "0"
         assert len(printed["host.guests.total"]) == len(outputs)
         assert {output.perfdata["host.guests.total"] for output in outputs} == {20}
@@ -172,7 +172,7 @@ def test_what_does_not_fit_even_compressed_is_counted_in_the_text_nagios_shows_a
     outputs = node.outputs("tight")
     printed = columns(outputs)
     shipping.wait_for_series("tight", printed, 60)
-    assert differences(printed, all_metrics(shipping, "tight")) == []
+    assert differences(outputs, all_metrics(shipping, "tight")) == []
     whole = replayed(file).perfdata
     assert 1000 < len(printed) < len(whole)
     assert all(whole[label] == value for label, (value, *_) in printed.items())
