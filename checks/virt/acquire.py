@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Container, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from checks.deadline import stage
 from checks.plugin import CheckError
 from checks.virt.calls import Call, Clock, connect, load_libvirt, stopped_processes
 from checks.virt.records import BLOCKED, PAUSED, PREFIXES, RUNNING, Guest, Host, Pool, Snapshot, record
+from checks.virt.surroundings import Surroundings
 
 # libvirtd has 20 workers by default for all its users: never leave more than these waiting for stuck guests.
 MOST_HUNG_CALLS = 4
 # What of the deadline is kept for the rest of a run once a bulk call is too slow.
 RESERVE = 0.2
+# A monitor that is silent for so many seconds is stuck; before that its storage may just be slow. Less where the deadline is short.
+STUCK_AFTER = 3.0
 _CONTROL_OCCUPIED = 2
 # Waits before asking again for a guest that another call held: that call is mostly another check's, and over in no time.
 _PAUSES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
@@ -34,6 +37,13 @@ _SAFE = FAMILIES["state"] | FAMILIES["interface"]
 _NEEDS_MONITOR = ~_SAFE
 
 
+class Silence(NamedTuple):
+    """A guest that does not answer: for how many seconds a call has been waiting (0: none is), and whether its QEMU is stopped."""
+
+    seconds: float
+    stopped: bool
+
+
 class Hypervisor:
     """Asks one libvirt for one snapshot."""
 
@@ -45,6 +55,7 @@ class Hypervisor:
         for word in self._words:
             self._flags |= FAMILIES.get(word, 0)
         self._nowait = self._libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+        self._main: Any = None
         self._spare: Any = None
         self._partial = False
         self.troubles: list[str] = []
@@ -54,27 +65,24 @@ class Hypervisor:
 
         Raises CheckError where not even the state of the guests can be had.
         """
-        connection = None
         if look_first:
-            guests = self._carefully()
+            guests = self._carefully([])
         else:
             call = Call(self._everything)
-            if self._returns(call, ()):
-                connection, guests = call.result(0, "")
-                guests = self._complete(guests)
-            else:
-                guests = self._carefully()
+            guests = self._complete(call.result(0, "")) if self._returns(call, ()) else self._carefully([call])
         now = time.time()
         self._on_reading()
-        host, pools, missing = self._surroundings(connection)
+        host, pools, missing = self._surroundings()
         remarks = () if self._partial else self._missing_families(guests)
         return Snapshot(guests, host, pools, missing, now, tuple(self.troubles), tuple(remarks))
 
-    def _everything(self) -> tuple[Any, list[Guest]]:
+    def _everything(self) -> list[Guest]:
         with stage(f"connecting to {self._uri}"):
             connection = connect(self._libvirt, self._uri)
         with stage("asking libvirt for the statistics of all guests"):
-            return connection, self._records(connection.getAllDomainStats, self._flags, self._nowait)
+            guests = self._records(connection.getAllDomainStats, self._flags, self._nowait)
+        self._main = connection
+        return guests
 
     def _records(self, ask: Callable[..., Any], *arguments: Any) -> list[Guest]:
         try:
@@ -82,13 +90,13 @@ class Hypervisor:
         except self._libvirt.libvirtError as error:
             raise CheckError(f"asking libvirt for statistics: {error}") from error
 
-    def _returns(self, call: Call[Any], known: Container[str]) -> bool:
-        """Wait for a bulk call; return whether it ended before a guest showed up as stuck that is not among the `known`."""
+    def _returns(self, call: Call[list[Guest]], known: Container[str]) -> bool:
+        """Wait for a bulk call; return whether it ended before a guest turned out silent that is not among the `known`."""
         if call.done(self._clock.patience):
             return True
         while self._clock.left() > self._clock.seconds * RESERVE:
             try:
-                if any(uuid not in known for uuid in self._stuck(self._basics())):
+                if any(uuid not in known for uuid in self._silent(self._basics())):
                     break
             except CheckError:
                 pass  # libvirtd answers nothing at all: only the deadline tells whether it is slow
@@ -105,7 +113,10 @@ class Hypervisor:
 
     def _quick(self, function: Callable[[Any], Any], what: str) -> Any:
         connection = self._spare_connection()
-        return Call(lambda: function(connection)).result(self._clock.left() / 2, what)
+        call = Call(lambda: function(connection))
+        if not call.done(self._clock.left() / 2):
+            self._spare = None  # it holds a call that hangs
+        return call.result(0, what)
 
     def _basics(self) -> list[Guest]:
         """Return all guests with the families that never hang."""
@@ -131,38 +142,54 @@ class Hypervisor:
 
         return self._quick(ask, "asking what the guests' monitors are doing")  # type: ignore[no-any-return]
 
-    def _stuck(self, guests: list[Guest]) -> dict[str, str]:
-        """Return the guests that are stuck, by UUID, and how that shows."""
+    def _silent(self, guests: list[Guest]) -> dict[str, Silence]:
+        """Return the guests that are not to be asked now, by UUID: their QEMU is stopped, or some call waits for its answer."""
         active = [guest for guest in guests if guest.active]
-        found = dict.fromkeys(stopped_processes() & {guest.uuid for guest in active}, "its QEMU process is stopped")
+        stopped = stopped_processes()
+        found = {guest.uuid: Silence(0.0, True) for guest in active if guest.uuid in stopped}
         for uuid, (state, seconds) in self._control(active).items():
             if state == _CONTROL_OCCUPIED and seconds >= self._clock.patience * 0.8:
-                why = f"; {found[uuid]}" if uuid in found else ""
-                found[uuid] = f"its monitor has not answered for {seconds:.0f} s{why}"
+                found[uuid] = Silence(seconds, uuid in found)
         return found
 
-    def _carefully(self) -> list[Guest]:
-        """Ask for everything of all guests but the stuck ones, which are found one after the other."""
-        basics = self._basics()
-        stuck = self._stuck(basics)
-        full: dict[str, Guest] = {}
+    def _carefully(self, calls: list[Call[list[Guest]]]) -> list[Guest]:
+        """Ask for everything of all guests but the silent ones, which are found one after the other.
+
+        `calls` are those that wait for a silent guest already: they are used if it answers after all.
+        """
+        guests = self._basics()
+        silent = self._silent(guests)
         while self._flags & _NEEDS_MONITOR:
-            rest = [guest for guest in basics if guest.active and guest.uuid not in stuck]
+            rest = [guest for guest in guests if guest.active and guest.uuid not in silent]
             why = f"{len(rest)} guests: only state and network, "
             if not rest:
                 break
-            if sum("has not answered" in detail for detail in stuck.values()) >= MOST_HUNG_CALLS:
-                self._leave_out(why + f"{len(stuck)} others are stuck")
+            if sum(silence.seconds > 0 for silence in silent.values()) >= MOST_HUNG_CALLS:
+                self._leave_out(why + f"{len(silent)} others are stuck")
                 break
             if self._clock.left() < self._clock.seconds * RESERVE:
                 self._leave_out(why + "libvirt is too slow for more")
                 break
-            call = Call(lambda asked=rest: self._list_stats(asked))  # type: ignore[misc]
-            if self._returns(call, stuck):
-                full = {guest.uuid: guest for guest in call.result(0, "")}
+            calls.append(Call(lambda asked=rest: self._list_stats(asked)))  # type: ignore[misc]
+            if self._returns(calls[-1], silent):
+                guests = _merged(guests, calls.pop().result(0, ""))
                 break
-            stuck |= self._stuck(basics)
-        return [_stuck_or(full.get(guest.uuid, guest), stuck) for guest in basics]
+            silent |= self._silent(guests)
+        return self._verdict(guests, silent, calls)
+
+    def _verdict(self, guests: list[Guest], silent: dict[str, Silence], calls: list[Call[list[Guest]]]) -> list[Guest]:
+        """Tell the stuck from the slow: a monitor has STUCK_AFTER seconds, and what it answers until then is used."""
+        limit = min(STUCK_AFTER, self._clock.seconds * 0.3)
+        slow = [silence.seconds for silence in silent.values() if not silence.stopped and silence.seconds < limit]
+        if slow:
+            time_left = min(limit - min(slow), self._clock.left() - self._clock.seconds * RESERVE)
+            for call in calls:
+                begin = time.monotonic()
+                if call.done(time_left):
+                    guests = _merged(guests, call.result(0, ""))
+                time_left -= time.monotonic() - begin
+            silent = self._silent(guests)
+        return [_told(guest, silent.get(guest.uuid), limit) for guest in guests]
 
     def _leave_out(self, trouble: str) -> None:
         self._partial = True
@@ -185,12 +212,13 @@ class Hypervisor:
             if not doubtful:
                 break
             time.sleep(pause)
-            stuck, control = self._stuck(doubtful), self._control(doubtful)
+            silent, control = self._silent(doubtful), self._control(doubtful)
             monitored |= control.keys()
-            again = [guest for guest in doubtful if guest.uuid in control and guest.uuid not in stuck]
+            again = [guest for guest in doubtful if guest.uuid in control and guest.uuid not in silent]
             call = Call(lambda asked=again: self._list_stats(asked))  # type: ignore[misc]
-            full = {guest.uuid: guest for guest in call.result(0, "")} if again and self._returns(call, stuck) else {}
-            guests = [_stuck_or(full.get(guest.uuid, guest), stuck) for guest in guests]
+            if again and self._returns(call, silent):
+                guests = _merged(guests, call.result(0, ""))
+            guests = self._verdict(guests, silent, [])
             if not again:
                 break
         return [
@@ -209,47 +237,13 @@ class Hypervisor:
             return True
         return bool(self._flags & FAMILIES["block"] and stats.get("block.count"))
 
-    def _surroundings(self, connection: Any) -> tuple[Host | None, list[Pool] | None, list[str] | None]:
-        """Return host, pools and the guests marked autostart that do not run; what does not answer costs only itself."""
-        found: list[Any] = [None, None, None]
-        steps: list[tuple[int, str, str, Callable[[Any], Any]]] = [
-            (0, "host", "the host's size", self._host),
-            (2, "host", "the guests marked autostart", self._autostart_missing),
-            (1, "pool", "storage pools", self._pools),
-        ]
-        for place, word, what, ask in steps:
-            if word not in self._words:
-                continue
-            try:
-                if connection is None:
-                    connection = self._spare_connection()
-                call = Call(lambda ask=ask, on=connection: ask(on))  # type: ignore[misc]
-                found[place] = call.result(min(self._clock.left(), 2 * self._clock.patience), f"asking for {what}")
-            except self._libvirt.libvirtError as error:
-                if error.get_error_code() != self._libvirt.VIR_ERR_NO_SUPPORT:
-                    self.troubles.append(f"{what}: {error}")
-            except CheckError as error:
-                self.troubles.append(str(error))
-                break  # its connection is not to be used again
-        return found[0], found[1], found[2]
-
-    def _host(self, connection: Any) -> Host:
-        _, megabytes, cpus, *_ = connection.getInfo()
-        return Host(cpus, megabytes << 20)
-
-    def _autostart_missing(self, connection: Any) -> list[str]:
-        flags = self._libvirt.VIR_CONNECT_LIST_DOMAINS_AUTOSTART | self._libvirt.VIR_CONNECT_LIST_DOMAINS_INACTIVE
-        return sorted(domain.name() for domain in connection.listAllDomains(flags))
-
-    def _pools(self, connection: Any) -> list[Pool]:
-        found = []
-        for pool in connection.listAllStoragePools():
-            try:
-                found.append(Pool(pool.name(), bool(pool.autostart()), *pool.info()))
-            except self._libvirt.libvirtError as error:
-                if error.get_error_code() != self._libvirt.VIR_ERR_NO_STORAGE_POOL:
-                    self.troubles.append(f"storage pool {pool.name()}: {error}")
-        return sorted(found)
+    def _surroundings(self) -> tuple[Host | None, list[Pool] | None, list[str] | None]:
+        try:
+            connection = self._main or self._spare_connection()
+        except CheckError as error:
+            self.troubles.append(str(error))
+            return None, None, None
+        return Surroundings(self._libvirt, connection, self._clock, self.troubles).ask(self._words)
 
     def _missing_families(self, guests: list[Guest]) -> Iterator[str]:
         """Name the families that were asked for and that no running guest has: an older libvirt, or another driver."""
@@ -259,8 +253,20 @@ class Hypervisor:
                 yield f"this libvirt reports no {word} statistics"
 
 
-def _stuck_or(guest: Guest, stuck: dict[str, str]) -> Guest:
-    return guest._replace(condition="stuck", detail=stuck[guest.uuid]) if guest.uuid in stuck else guest
+def _merged(guests: list[Guest], full: list[Guest]) -> list[Guest]:
+    """Return the guests, each as it is in `full` where it is there."""
+    known = {guest.uuid: guest for guest in full}
+    return [known.get(guest.uuid, guest) for guest in guests]
+
+
+def _told(guest: Guest, silence: Silence | None, limit: float) -> Guest:
+    """Return the guest with what its silence means."""
+    if silence is None:
+        return guest
+    said = f"its monitor has not answered for {silence.seconds:.0f} s" if silence.seconds else ""
+    stopped = "its QEMU process is stopped" if silence.stopped else ""
+    stuck = silence.stopped or silence.seconds >= limit * 0.9
+    return guest._replace(condition="stuck" if stuck else "busy", detail="; ".join(filter(None, (said, stopped))))
 
 
 def _any_key(guests: list[Guest], prefix: str) -> bool:

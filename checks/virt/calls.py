@@ -31,7 +31,7 @@ class Clock:
     @property
     def patience(self) -> float:
         """How long a call may be silent before it is looked into: a second, less where the deadline is short."""
-        return min(1.0, self.seconds / 8)
+        return min(1.0, self.seconds / 6)
 
 
 class Call(Generic[T]):
