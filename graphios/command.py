@@ -41,13 +41,18 @@ def run(argv: list[bytes], environment: dict[bytes, bytes], limit: int) -> Resul
         posix.set_blocking(reader, False)
 
     _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
-    pid = _spawn(argv, environment, writer)
-    _signal.signal(_signal.SIGCHLD, on_child)
-    if posix.waitid(posix.P_PID, pid, posix.WEXITED | posix.WNOHANG | posix.WNOWAIT):
-        on_child()  # it was faster than we
-    for number in _ENDING:
-        if _signal.getsignal(number) != _signal.SIG_IGN:
-            _signal.signal(number, lambda number, _: _end_with(pid, number))
+    # A signal that came between the command's start and our handlers would end us and leave the command running.
+    mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _ENDING)
+    try:
+        pid = _spawn(argv, environment, writer, mask)
+        _signal.signal(_signal.SIGCHLD, on_child)
+        if posix.waitid(posix.P_PID, pid, posix.WEXITED | posix.WNOHANG | posix.WNOWAIT):
+            on_child()  # it was faster than we
+        for number in _ENDING:
+            if _signal.getsignal(number) != _signal.SIG_IGN:
+                _signal.signal(number, lambda number, _: _end_with(pid, number))
+    finally:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
     posix.close(writer)
     chunks, kept, printed = [], 0, 0
     while True:
@@ -67,18 +72,21 @@ def run(argv: list[bytes], environment: dict[bytes, bytes], limit: int) -> Resul
     return Result(b"".join(chunks), printed, status)
 
 
-def _spawn(argv: list[bytes], environment: dict[bytes, bytes], writer: int) -> int:
-    """The process id of the command, which prints into `writer`. Raises OSError."""
+def _spawn(argv: list[bytes], environment: dict[bytes, bytes], writer: int, mask: set[int]) -> int:
+    """The process id of the command, which prints into `writer` and blocks the signals in `mask`. Raises OSError."""
     actions = [(posix.POSIX_SPAWN_DUP2, writer, 1)]
     # Python ignores these two, the command shall not.
     defaults = [_signal.SIGPIPE, _signal.SIGXFSZ]
     try:
-        return posix.posix_spawnp(argv[0], argv, environment, file_actions=actions, setsigdef=defaults)
+        return posix.posix_spawnp(argv[0], argv, environment, file_actions=actions, setsigdef=defaults, setsigmask=mask)
     except OSError as error:
         if error.errno != _ENOEXEC or b"/" not in argv[0]:
             raise
         # A script without #! line: Nagios, too, leaves it to the shell.
-        return posix.posix_spawn(b"/bin/sh", [b"sh", *argv], environment, file_actions=actions, setsigdef=defaults)
+        shell = [b"sh", *argv]
+        return posix.posix_spawn(
+            b"/bin/sh", shell, environment, file_actions=actions, setsigdef=defaults, setsigmask=mask
+        )
 
 
 def _end_with(pid: int, number: int) -> None:

@@ -242,6 +242,9 @@ def test_ending_the_tap_ends_the_command(tap: Tap, tmp_path: Path, deaf: bool, g
         wait_for(lambda: not alive(pid), "the command to end")
     finally:
         process.kill()
+        if (tmp_path / "pid").exists():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
         process.communicate()
 
 
