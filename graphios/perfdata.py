@@ -157,7 +157,7 @@ def _item(text: str, start: int) -> tuple[Metric | None, list[Bad], int]:
     end = token.end() if token else equals + 1
     if len(label) > LONGEST_LABEL:
         return None, [_bad(f"label longer than {LONGEST_LABEL} characters", label)], end
-    if not label.strip():
+    if not label.strip(" \t\n\r\v\f"):
         return None, [*complaints, _bad("no label", text[start:end])], end
     fields = text[equals + 1 : end].split(";")
     metric, reason = _metric(label, fields)

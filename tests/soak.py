@@ -2,7 +2,9 @@
 
 import os
 
+SOAK = os.environ.get("TESTBED_SOAK") == "1"
+
 
 def count(small: int, soak: int) -> int:
     """`small`, or `soak` when TESTBED_SOAK=1 is set."""
-    return soak if os.environ.get("TESTBED_SOAK") == "1" else small
+    return soak if SOAK else small
