@@ -58,6 +58,7 @@ class Hypervisor:
         self._main: Any = None
         self._spare: Any = None
         self._partial = False
+        self._now = 0.0
         self.troubles: list[str] = []
 
     def snapshot(self, look_first: bool) -> Snapshot:
@@ -69,12 +70,19 @@ class Hypervisor:
             guests = self._carefully([])
         else:
             call = Call(self._everything)
-            guests = self._complete(call.result(0, "")) if self._returns(call, ()) else self._carefully([call])
-        now = time.time()
-        self._on_reading()
+            if self._returns(call, ()):
+                self._mark()
+                guests = self._complete(call.result(0, ""))
+            else:
+                guests = self._carefully([call])
         host, pools, missing = self._surroundings()
         remarks = () if self._partial else self._missing_families(guests)
-        return Snapshot(guests, host, pools, missing, now, tuple(self.troubles), tuple(remarks))
+        return Snapshot(guests, host, pools, missing, self._now, tuple(self.troubles), tuple(remarks))
+
+    def _mark(self) -> None:
+        """Take now as the time of the figures: called when most of them arrive, before anything waits for a single guest."""
+        self._now = time.time()
+        self._on_reading()
 
     def _everything(self) -> list[Guest]:
         with stage(f"connecting to {self._uri}"):
@@ -145,9 +153,12 @@ class Hypervisor:
     def _silent(self, guests: list[Guest]) -> dict[str, Silence]:
         """Return the guests that are not to be asked now, by UUID: their QEMU is stopped, or some call waits for its answer."""
         active = [guest for guest in guests if guest.active]
+        return self._silent_of(active, self._control(active))
+
+    def _silent_of(self, active: list[Guest], control: dict[str, tuple[int, float]]) -> dict[str, Silence]:
         stopped = stopped_processes()
         found = {guest.uuid: Silence(0.0, True) for guest in active if guest.uuid in stopped}
-        for uuid, (state, seconds) in self._control(active).items():
+        for uuid, (state, seconds) in control.items():
             if state == _CONTROL_OCCUPIED and seconds >= self._clock.patience * 0.8:
                 found[uuid] = Silence(seconds, uuid in found)
         return found
@@ -175,6 +186,7 @@ class Hypervisor:
                 guests = _merged(guests, calls.pop().result(0, ""))
                 break
             silent |= self._silent(guests)
+        self._mark()
         return self._verdict(guests, silent, calls)
 
     def _verdict(self, guests: list[Guest], silent: dict[str, Silence], calls: list[Call[list[Guest]]]) -> list[Guest]:
@@ -212,7 +224,8 @@ class Hypervisor:
             if not doubtful:
                 break
             time.sleep(pause)
-            silent, control = self._silent(doubtful), self._control(doubtful)
+            control = self._control(doubtful)
+            silent = self._silent_of(doubtful, control)
             monitored |= control.keys()
             again = [guest for guest in doubtful if guest.uuid in control and guest.uuid not in silent]
             call = Call(lambda asked=again: self._list_stats(asked))  # type: ignore[misc]

@@ -167,6 +167,18 @@ def test_a_carbon_that_is_down_at_first_gets_everything_when_it_comes(
     check_all_arrived(web, "down", 200)
 
 
+def write_and_wait_until_carbon_takes_nothing(site: Site, name: str, files: int, lines: int) -> None:
+    """Spools `files` files and starts graphios, whose carbon is stopped."""
+    for file, text in batch(name, files, lines).items():
+        site.write(file, text)
+    site.start()
+    wait_until(
+        lambda: re.search("takes no data|does not acknowledge", site.log),
+        60,
+        "graphios to notice that carbon takes nothing",
+    )
+
+
 def test_a_carbon_that_is_stopped_holds_the_files_and_loses_nothing(
     site: Site, carbon_of_our_own: Carbon, web: GraphiteWeb
 ) -> None:
@@ -174,14 +186,7 @@ def test_a_carbon_that_is_stopped_holds_the_files_and_loses_nothing(
     assert carbon_of_our_own.daemon
     carbon_of_our_own.daemon.pause()
     try:
-        for name, text in batch("paused", 4, 50).items():
-            site.write(name, text)
-        site.start()
-        wait_until(
-            lambda: re.search("takes no data|does not acknowledge", site.log),
-            60,
-            "graphios to notice that carbon takes nothing",
-        )
+        write_and_wait_until_carbon_takes_nothing(site, "paused", 4, 50)
         assert len(list(site.spool.iterdir())) == 4
     finally:
         carbon_of_our_own.daemon.resume()
@@ -194,14 +199,7 @@ def test_a_carbon_killed_while_it_is_stopped_gets_everything_when_it_is_back(
 ) -> None:
     assert carbon_of_our_own.daemon
     carbon_of_our_own.daemon.pause()
-    for name, text in batch("killed", 6, 100).items():
-        site.write(name, text)
-    site.start()
-    wait_until(
-        lambda: re.search("takes no data|does not acknowledge", site.log),
-        60,
-        "graphios to notice that carbon takes nothing",
-    )
+    write_and_wait_until_carbon_takes_nothing(site, "killed", 6, 100)
     carbon_of_our_own.kill()
     assert len(list(site.spool.iterdir())) == 6
     carbon_of_our_own.start()

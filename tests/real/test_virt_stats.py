@@ -249,6 +249,23 @@ def test_a_guest_that_answers_late_is_not_called_stuck_and_is_reported_in_full(l
     assert {f"{crowd[0]}.balloon.rss", "web01.balloon.rss"} <= set(result.perfdata)
 
 
+def test_figures_are_dated_before_the_wait_for_a_stuck_guest(libvirt_host, crowd, monkeypatch):
+    """Or every rate of the host would be wrong by the length of that wait."""
+    from checks.virt.acquire import STUCK_AFTER, Hypervisor
+    from checks.virt.calls import Clock
+
+    monkeypatch.setattr("checks.virt.acquire.stopped_processes", set)
+    libvirt_host.pause_qemu(crowd[0])
+    marks: list[float] = []
+    begin = time.monotonic()
+    Hypervisor(
+        libvirt_host.uri_ro, ["cpu-total", "balloon"], Clock(10), lambda: marks.append(time.monotonic())
+    ).snapshot(False)
+    waited = time.monotonic() - begin
+    assert waited >= STUCK_AFTER * 0.9
+    assert time.monotonic() - marks[-1] >= 1
+
+
 def test_a_stopped_libvirtd_is_one_unknown_line_within_the_deadline(libvirt_host):
     libvirt_host.daemon.pause()
     try:
