@@ -15,11 +15,11 @@ from typing import NoReturn
 
 from graphios import config as configuration
 from graphios.convert import convert
+from graphios.delivery.rejects import escaped
+from graphios.delivery.shipper import Shipper
 from graphios.errors import GraphiosError, Stopped
+from graphios.inputs.spool import Spool
 from graphios.names import Namer
-from graphios.rejects import escaped
-from graphios.shipper import Shipper
-from graphios.spool import Spool
 from graphios.version import VERSION
 
 EXIT_CODES = """\

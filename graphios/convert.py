@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from graphios import perfdata
-from graphios.line import Rejected, parse_line
+from graphios.inputs.line import Rejected, parse_line
+from graphios.inputs.spool import Cut
 from graphios.names import LONGEST_NAME, Namer
-from graphios.spool import Cut
 
 
 class Reject(NamedTuple):

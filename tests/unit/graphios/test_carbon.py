@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from graphios.carbon import Carbon, DeliveryError
+from graphios.backends.base import DeliveryError
+from graphios.backends.carbon import Carbon
 from graphios.errors import Stopped
 from tests.unit.graphios.peers import close_at_once, closed_port, deaf, peer, read_all, reset, say_hello
 

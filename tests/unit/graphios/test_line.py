@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphios.line import Rejected, parse_line
+from graphios.inputs.line import Rejected, parse_line
 from tests.unit.graphios.spool_lines import NOW, host_line, service_line
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from graphios.rejects import RejectError, RejectFile
+from graphios.delivery.rejects import RejectError, RejectFile
 
 
 def test_a_reject_has_file_line_reason_and_text(tmp_path: Path) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from graphios import config, shipper
-from graphios.carbon import Carbon, DeliveryError
+from graphios import config
+from graphios.backends.base import DeliveryError
+from graphios.backends.carbon import Carbon
 from graphios.convert import convert
+from graphios.delivery import shipper
 from graphios.errors import GraphiosError
-from graphios.spool import SpoolError, SpoolFile
+from graphios.inputs.spool import SpoolError, SpoolFile
 from tests.unit.graphios.spool_lines import service_line
 
 

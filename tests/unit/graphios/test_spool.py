@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from graphios import spool as spool_module
-from graphios.spool import Cut, Spool, SpoolError
+from graphios.inputs import spool as spool_module
+from graphios.inputs.spool import Cut, Spool, SpoolError
 
 
 @pytest.fixture

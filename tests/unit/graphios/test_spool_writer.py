@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from graphios import spool_writer
-from graphios.line import parse_line
-from graphios.spool import Spool
+from graphios.inputs.line import parse_line
+from graphios.inputs.spool import Spool
 from tests.unit.graphios.spool_lines import NOW
 
 

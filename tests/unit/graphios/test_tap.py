@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from graphios.line import Line, parse_line
+from graphios.inputs.line import Line, parse_line
 from graphios.version import VERSION
 from tests.soak import count
 

@@ -18,7 +18,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from graphios.errors import GraphiosError, Stopped
+from graphios.backends.base import DeliveryError
+from graphios.errors import Stopped
 
 _SLICE = 0.25
 """Seconds after which a wait looks whether the process shall end."""
@@ -26,10 +27,6 @@ _SLICE = 0.25
 _SEND = 65_536
 
 _Address = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
-
-
-class DeliveryError(GraphiosError):
-    """The batch was not acknowledged; the message says by whom and why. Sending it again does no harm."""
 
 
 class Carbon:

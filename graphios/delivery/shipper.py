@@ -12,13 +12,13 @@ import random
 import time
 from collections.abc import Callable
 
-from graphios.carbon import Carbon
+from graphios.backends.carbon import Carbon
 from graphios.config import Config
 from graphios.convert import convert
+from graphios.delivery.rejects import RejectFile, escaped
 from graphios.errors import GraphiosError, Stopped
+from graphios.inputs.spool import Spool, SpoolError, SpoolFile
 from graphios.names import Namer
-from graphios.rejects import RejectFile, escaped
-from graphios.spool import Spool, SpoolError, SpoolFile
 
 log = logging.getLogger("graphios")
 

@@ -1,0 +1,1 @@
+"""The receivers graphios can deliver to, one module for each protocol."""

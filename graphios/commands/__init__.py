@@ -1,0 +1,1 @@
+"""What the command `graphios` can be told to do besides shipping."""

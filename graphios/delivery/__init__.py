@@ -1,0 +1,1 @@
+"""From the spool to the receivers: reading, progress, acknowledgement, replay, limits."""
