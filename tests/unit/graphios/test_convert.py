@@ -95,5 +95,5 @@ def test_a_blank_line_is_nothing(raw: bytes) -> None:
 
 def test_every_reject_of_an_item_says_whose_it_is() -> None:
     _, rejects = converted(service_line("a=x", host="node7", service="Disk").rstrip("\n").encode())
-    assert rejects == [Reject("perfdata of node7, Disk: not a number with a unit", b"a=x")]
+    assert rejects == [Reject("perfdata", "perfdata of node7, Disk: not a number with a unit", b"a=x")]
     assert perfdata.values("a=x")[1][0].text == "a=x"
