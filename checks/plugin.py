@@ -58,12 +58,16 @@ class Measure(NamedTuple):
 
 
 class Command(NamedTuple):
-    """One fixed NRPE command line of a check, from which nrpe/ and nagios-config/ are generated."""
+    """One fixed NRPE command line of a check, from which nrpe/ and nagios-config/ are generated.
+
+    `tap`: it says more than Nagios takes, for graphios-tap; `server`: it looks at what only the monitoring server has.
+    """
 
     name: str
     arguments: str
     description: str
     tap: bool = False
+    server: bool = False
 
 
 class Outcome(NamedTuple):

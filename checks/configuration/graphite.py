@@ -100,12 +100,12 @@ def _counters(check: Check) -> list[tuple[str, str]]:
     for measure in check.measures:
         if measure.kind == COUNTER:
             family, _, last = measure.label.rpartition(".")
-            families.setdefault(family, []).append(last)
+            families.setdefault(family, []).append(r"[^.]+" if "<" in last else re.escape(last))
     found = []
     for family, names in families.items():
         elements = [r"[^.]+" if "<" in element else re.escape(element) for element in family.split(".") if element]
         plain = ".".join(element for element in family.split(".") if element and "<" not in element)
-        found.append((plain or "all", r"\.".join([*elements, f"({'|'.join(map(re.escape, names))})"])))
+        found.append((plain or "all", r"\.".join([*elements, f"({'|'.join(names)})"])))
     return found
 
 

@@ -220,7 +220,9 @@ def _perfdata_file(kind: str, fields: Iterable[str], settings: Settings) -> str:
 
 
 def _examples(checks: Sequence[Check], settings: Settings) -> str:
-    everywhere = [group(check.commands[0].name) for check in checks if not any(c.tap for c in check.commands)]
+    first = [check.commands[0] for check in checks if not any(command.tap for command in check.commands)]
+    everywhere = [group(command.name) for command in first if not command.server]
+    only_there = [group(command.name) for command in first if command.server]
     wide = [group(command.name) for check in checks for command in check.commands if command.tap]
     node = {
         "use": "testbed-host",
@@ -234,7 +236,7 @@ def _examples(checks: Sequence[Check], settings: Settings) -> str:
         "host_name": "monitor",
         "alias": "the monitoring server itself",
         "address": "127.0.0.1",
-        "hostgroups": ",".join(everywhere),
+        "hostgroups": ",".join([*everywhere, *only_there]),
     }
     return "\n".join(
         (

@@ -21,6 +21,12 @@ ROOT = Path(__file__).parents[2]
 DATA = Path(__file__).parent / "data"
 DISK = ["--proc", f"{DATA}/check_disk/server", "--fstab", f"{DATA}/check_disk/server/fstab"]
 
+
+def status(name: str) -> list[str]:
+    """Options for a recorded status document of graphios, whatever its age."""
+    return ["--age-critical=", "--status", f"{DATA}/check_graphios/{name}.json"]
+
+
 # Command lines on recorded inputs: the calm ones first, where nothing is long; then what hurts.
 RECORDED: dict[str, list[list[str]]] = {
     "check_disk": [
@@ -28,6 +34,15 @@ RECORDED: dict[str, list[list[str]]] = {
         DISK,
         [*DISK, "--remote", "-w", "0.00001", "-c", "/var=~:", "--free-warning", "1E:", "--inode-critical", "0.1:"],
         ["--proc", "/nonexistent"],
+    ],
+    "check_graphios": [
+        status("calm"),
+        status("trouble"),
+        [*status("backends"), "-w", "0.00001", "-c", "lab-1.*=~:-1", "--bytes-warning", "1E"],
+        status("ended"),
+        status("future"),
+        ["--status", "/nonexistent"],
+        ["--status", "/"],
     ],
     "check_virt_stats": [
         ["--replay", f"{DATA}/contract/guests.raw"],

@@ -1,0 +1,1 @@
+"""What check_graphios reads: the status document of graphios, which ties the two by text only."""
