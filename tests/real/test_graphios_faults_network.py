@@ -1,0 +1,223 @@
+"""A network that cuts, resets, delays, trickles and reorders connections to carbon: nothing lost, nothing wrong, nothing removed too early."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+
+import pytest
+
+from tests.real.shipping_fixtures import MakeSite
+from tests.real.shipping_site import Ledger, Site
+from tests.soak import count
+from tests.stack.daemon import wait_until
+from tests.stack.graphite import GraphiteWeb
+from tests.stack.proxy import Proxy
+
+pytest_plugins = ("tests.real.shipping_fixtures",)
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["end-of-stream", "reset"])
+def test_connections_cut_at_any_byte(proxied: Site, proxy: Proxy, graphite: GraphiteWeb, reset: bool) -> None:
+    ledger = Ledger(f"cut{reset:d}")
+    proxied.configure({"carbon": {"longest_pause": 0.1}})
+    proxy.reset = reset
+    for number in range(4):
+        proxied.write(f"service-perfdata.{number}", ledger.text(50))
+    proxy.cut_after = 1
+    proxied.start()
+    for _ in range(count(25, 300)):
+        before = len(proxy.received)
+        proxied.wait(lambda before=before: len(proxy.received) > before or proxied.empty(), "the next connection")  # type: ignore[misc]
+        proxy.cut_after = random.randint(1, 60000)
+    proxy.mend()
+    proxied.wait_until_empty()
+    ledger.check_readable(graphite)
+    proxied.stop()
+
+
+def test_a_batch_is_kept_when_the_connection_is_cut_just_before_its_last_line_ends(
+    proxied: Site, proxy: Proxy, graphite: GraphiteWeb
+) -> None:
+    # All but the last newline arrived, then a clean end: carbon drops the line that has no newline, without a word.
+    ledger = Ledger("lastbyte")
+    proxied.write("service-perfdata.1", ledger.text(10))
+    proxied.start()
+    proxied.wait_until_empty()
+    length = max(len(data) for data in proxy.received)
+    proxied.stop()
+    ledger = Ledger("lastbytf")
+    proxy.cut_after = length - 1
+    proxied.write("service-perfdata.2", ledger.text(10))
+    proxied.start()
+    proxied.wait(lambda: proxied.backend().get("retries", 0) >= 3, "tries in vain")
+    assert proxied.waiting() == ["service-perfdata.2"]
+    proxy.mend()
+    proxied.wait_until_empty()
+    ledger.check_readable(graphite)
+    proxied.stop()
+
+
+def test_a_slow_network_is_not_taken_for_a_dead_carbon(proxied: Site, proxy: Proxy, graphite: GraphiteWeb) -> None:
+    ledger = Ledger("slow")
+    proxied.configure({"carbon": {"batch_bytes": 100_000}})
+    # Half a second of trickle a batch, and the acknowledgement comes late as well: below every time-out.
+    proxy.piece, proxy.delay = 4096, 0.02
+    for number in range(3):
+        proxied.write(f"service-perfdata.{number}", ledger.text(50))
+    proxied.start()
+    proxied.wait_until_empty()
+    lines = proxy.lines()
+    assert len(lines) == len(set(lines)) == len(ledger)
+    ledger.check_readable(graphite)
+    proxied.stop()
+
+
+def test_data_that_arrives_late_and_out_of_order(proxied: Site, proxy: Proxy, graphite: GraphiteWeb) -> None:
+    # The first connection's data lie in the network until long after graphios gave it up and went on.
+    ledger = Ledger("late")
+    proxied.configure({"carbon": {"ack_timeout": 0.5}})
+    proxied.start()
+    for number in range(5):
+        before = proxied.backend().get("retries", 0)
+        proxy.holds_next = True
+        proxied.write(f"service-perfdata.{number}a", ledger.text(5))
+        proxied.wait(
+            lambda before=before: proxied.backend().get("retries", 0) > before, "graphios to give up a connection"
+        )  # type: ignore[misc]
+        proxied.write(f"service-perfdata.{number}b", ledger.text(5))
+        proxied.wait_until_empty()
+        proxy.release()
+    lines = proxy.lines()
+    wait_until(lambda: len(proxy.lines()) > len(set(lines)), 20, "the late copies to pass")
+    ledger.check_readable(graphite)
+    proxied.stop()
+
+
+def test_no_acknowledgement_no_removal(proxied: Site, proxy: Proxy, graphite: GraphiteWeb) -> None:
+    # Every byte arrives, but our end of stream is swallowed: carbon goes on waiting, nobody closes.
+    ledger = Ledger("noend")
+    proxied.configure({"carbon": {"ack_timeout": 0.5}})
+    proxy.swallows_half_close = True
+    proxied.write("service-perfdata.1", ledger.text(5))
+    proxied.start()
+    proxied.wait(lambda: proxied.backend().get("retries", 0) >= 2, "tries in vain")
+    assert proxied.waiting() == ["service-perfdata.1"]
+    assert "acknowledge" in proxied.log
+    proxy.mend()
+    proxied.wait_until_empty()
+    ledger.check_readable(graphite)
+    proxied.stop()
+
+
+def test_a_receiver_that_stops_reading_in_the_middle(proxied: Site, proxy: Proxy, graphite: GraphiteWeb) -> None:
+    ledger = Ledger("midway")
+    proxied.configure({"carbon": {"send_timeout": 0.5, "ack_timeout": 0.5, "batch_bytes": 8_000_000}})
+    proxied.write("service-perfdata.1", ledger.text(500))
+    proxied.write("service-perfdata.2", ledger.text(50))
+    proxy.reading = False
+    proxied.start()
+    proxied.wait(lambda: proxied.backend().get("retries", 0) >= 2, "tries in vain")
+    assert len(proxied.waiting()) == 2
+    proxy.mend()
+    proxied.wait_until_empty()
+    ledger.check_readable(graphite)
+    proxied.stop()
+
+
+GARBAGE = {
+    "text": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "binary": bytes(range(256)) * 100,
+    "endless": b"x" * 5_000_000,
+}
+
+
+@pytest.mark.parametrize("kind", sorted(GARBAGE))
+def test_a_receiver_that_answers(proxied: Site, proxy: Proxy, graphite: GraphiteWeb, kind: str) -> None:
+    # Carbon never answers: what answers is something else, and its hanging up is no acknowledgement. Files wait until carbon is back.
+    ledger = Ledger(f"answers-{kind}")
+    proxied.configure({"carbon": {"ack_timeout": 1}})
+    proxy.garbage, proxy.cut_after = GARBAGE[kind], 10
+    proxied.write("service-perfdata.1", ledger.text(5))
+    proxied.start()
+    proxied.wait(lambda: proxied.backend().get("retries", 0) >= 2, "tries in vain")
+    assert proxied.waiting() == ["service-perfdata.1"]
+    proxy.mend()
+    proxied.wait_until_empty()
+    ledger.check_readable(graphite)
+    assert proxied.peak_memory() < 64 * 1024**2
+    proxied.stop()
+
+
+def test_a_flapping_network(proxied: Site, proxy: Proxy, graphite: GraphiteWeb) -> None:
+    ledger = Ledger("flapping")
+    proxied.start()
+    for number in range(count(8, 100)):
+        proxied.write(f"service-perfdata.{number:03}", ledger.text(5))
+        before = proxied.backend().get("retries", 0)
+        proxy.refuse()
+        proxy.cut_all()
+        proxied.wait(
+            lambda before=before: proxied.backend().get("retries", 0) > before or proxied.empty(), "a failed try"
+        )  # type: ignore[misc]
+        proxy.listen()
+    proxied.wait_until_empty()
+    ledger.check_readable(graphite)
+    proxied.stop()
+
+
+def _stops_reading(proxy: Proxy) -> None:
+    proxy.reading = False
+
+
+def _swallows(proxy: Proxy) -> None:
+    proxy.swallows_half_close = True
+
+
+def _refuses(proxy: Proxy) -> None:
+    proxy.refuse()
+
+
+def _trickles(proxy: Proxy) -> None:
+    proxy.piece, proxy.delay = 10, 0.2
+
+
+def _nothing(_: Proxy) -> None:
+    pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
+@pytest.mark.parametrize("hang", [_stops_reading, _swallows, _refuses, _trickles, _nothing])
+def test_a_signal_ends_graphios_within_5_seconds_whatever_hangs(
+    make_site: MakeSite, proxy: Proxy, graphite: GraphiteWeb, hang, number
+) -> None:
+    # The promise is in seconds: every time-out here is far longer, so that only the signal can end it.
+    timeouts = {
+        "connect_timeout": 300,
+        "send_timeout": 300,
+        "ack_timeout": 300,
+        "longest_pause": 300,
+        "batch_bytes": 8_000_000,
+    }
+    site = make_site({"carbon": timeouts}, proxy.port)
+    ledger = Ledger(f"term-{hang.__name__}-{number:d}")
+    if hang is not _nothing:
+        hang(proxy)
+        site.write("service-perfdata.1", ledger.text(500))
+        site.start()
+        site.wait(lambda: site.backend().get("state") in ("delivering", "retrying"), "the delivery to hang")
+    else:
+        site.start()
+        site.wait(site.running_status, "graphios to run")
+    began = time.monotonic()
+    assert site.stop(number) == 0
+    assert time.monotonic() - began < 5
+    proxy.cut_all()
+    if hang is not _nothing:
+        assert site.waiting() == ["service-perfdata.1"]
+        proxy.mend()
+        if hang is _refuses:
+            proxy.listen()
+        assert site.once().returncode == 0
+        ledger.check_readable(graphite)
