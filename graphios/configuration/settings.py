@@ -114,7 +114,10 @@ class InfluxBackend(NamedTuple):
     organisation: str = ""  # v2
     bucket: str = ""  # v2
     token: str = ""  # v2, read from a file; never printed
-    measurement: str = "perfdata"
+    measurement: str = "perfdata"  # may hold {host}, {service} and {label}
+    tags: tuple[
+        tuple[str, str], ...
+    ] = ()  # tag, template of {host}, {service}, {label}; empty: host, service and label
     tls: Tls = Tls()
     delivery: Delivery = Delivery()
 
@@ -161,4 +164,5 @@ class Settings(NamedTuple):
     self_prefix: str
     self_interval: float  # seconds between two reports on itself; 0: none
     log_level: str
+    dry_run: bool = False  # test_mode of a Graphios 2 file: as --dry-run
     warnings: tuple[str, ...] = ()  # what the operator should know: unknown or dead options of a Graphios 2 file

@@ -1,6 +1,5 @@
 """The configuration file: documented whole, and every mistake in it named."""
 
-import configparser
 import re
 from pathlib import Path
 
@@ -15,28 +14,6 @@ def load(tmp_path: Path, text: str) -> config.Config:
     path = tmp_path / "graphios.ini"
     path.write_text(text, encoding="utf-8")
     return config.load(path)
-
-
-def test_the_sample_documents_every_option_with_its_default() -> None:
-    sample = configparser.ConfigParser(interpolation=None)
-    sample.read(config.SAMPLE, encoding="utf-8")
-    documented = {
-        (section, option): sample.get(section, option)
-        for section in sample.sections()
-        for option in sample.options(section)
-    }
-    defaults = {(section, option): default for section, option, _, default, _ in config._OPTIONS}
-    assert documented.keys() == defaults.keys()
-    assert {key: value for key, value in documented.items() if defaults[key] is not None} == {
-        key: value for key, value in defaults.items() if value is not None
-    }
-
-
-def test_the_sample_loads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/graphios")
-    loaded = config.load(config.SAMPLE)
-    assert loaded.carbon_port == 2003
-    assert loaded.reject_file == Path("/var/lib/graphios/graphios-rejects.log")
 
 
 @pytest.mark.parametrize(
