@@ -16,6 +16,13 @@ class DeliveryError(GraphiosError):
     """The batch was not acknowledged; the message says by whom and why. Sending it again does no harm."""
 
 
+class ClosedEarly(DeliveryError):
+    """The receiver accepted the connection and ended it before it had taken the batch. Not for time-outs and refused connections.
+
+    Happening again and again with one batch, while others are taken, it means that something in this batch makes the receiver hang up.
+    """
+
+
 class Refused(GraphiosError):
     """The receiver is well, but will never take (some of) these items. Everything else of the batch was acknowledged.
 

@@ -1,160 +1,165 @@
-"""Delivery to carbon's plaintext port, with an acknowledgement.
+"""Delivery to carbon's plaintext or pickle port, with an acknowledgement, and to the next server where one fails.
 
-The protocol has none, but a receiver closes the connection only after it has read everything before our end-of-stream. So: one batch, one
-connection; send, shut down the write side, wait for the peer's end-of-stream, and see that its kernel took every byte. Only then is the
-batch delivered. A receiver that hangs up before that, or answers anything at all, did not take it.
+One batch, one connection: see graphios.backends.connection for how it is acknowledged. carbon keeps what it acknowledged in memory for a while; an
+idle connection beside the deliveries tells when that memory is gone.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-import select
-import socket
-import struct
-import termios
-import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-from graphios.backends.base import DeliveryError
-from graphios.errors import Stopped
+from graphios.backends.base import LINES, ClosedEarly, DeliveryError
+from graphios.backends.connection import Connector, EndedEarly, NoConnection, TimedOut, reason
+from graphios.backends.drops import DroppedCreates
+from graphios.backends.encoding import pickled, plaintext
+from graphios.backends.monitor import IdleLimit, Monitor
+from graphios.configuration.settings import CarbonBackend
+from graphios.points import Point
 
-_SLICE = 0.25
-"""Seconds after which a wait looks whether the process shall end."""
 
-_SEND = 65_536
-
-_Address = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]]
+class _Server(NamedTuple):
+    host: str
+    port: int
+    address: str
+    limit: IdleLimit
 
 
 class Carbon:
-    """One carbon (or relay, or anything that speaks its plaintext protocol) at `host`, a name or an IPv4 or IPv6 address, and `port`."""
+    """One carbon, relay, or what else speaks their protocols, and those that stand in for it. See graphios.backends.base.Backend."""
+
+    takes = LINES
 
     def __init__(
-        self,
-        host: str,
-        port: int,
-        connect_timeout: float = 5,
-        send_timeout: float = 30,
-        ack_timeout: float = 60,
-        stopping: Callable[[], bool] = lambda: False,
+        self, settings: CarbonBackend, stopping: Callable[[], bool] = lambda: False, heartbeat: str = ""
     ) -> None:
-        """Times in seconds; `send_timeout` is how long a connection may take no byte. `stopping` is asked several times a second."""
-        self.host, self.port = host, port
-        self.name = f"carbon [{host}]:{port}" if ":" in host else f"carbon {host}:{port}"
-        self._connect_timeout, self._send_timeout, self._ack_timeout = connect_timeout, send_timeout, ack_timeout
-        self._stopping = stopping
+        """`stopping` is asked several times a second. `heartbeat` is the series whose value is 1 while the idle connection is open; empty: none."""
+        self.name = settings.name
+        self.forgets = settings.replay_seconds > 0
+        self.address = ", ".join(_address(host, port) for host, port in settings.servers)
+        self._servers = [
+            _Server(host, port, _address(host, port), IdleLimit(f"{settings.name} {_address(host, port)}"))
+            for host, port in settings.servers
+        ]
+        self._encode = pickled if settings.protocol == "pickle" else plaintext
+        self._connector = Connector(settings.delivery.timeouts, settings.tls, stopping)
+        self._heartbeat = heartbeat
+        self._current = self._servers[0]
+        self._monitor: Monitor | None = None
+        self._holds = False
+        """Whether the server in use has acknowledged anything that it may lose."""
+        self._lost = False
+        self._losses = 0
+        self._drops = DroppedCreates(settings) if settings.graphite_url else None
 
-    def deliver(self, batch: bytes) -> None:
-        """Sends whole lines and returns when carbon has taken all of them. Raises DeliveryError, or Stopped when the process shall end."""
-        try:
-            with self._connect() as connection:
-                self._send(connection, batch)
-                connection.shutdown(socket.SHUT_WR)
-                self._acknowledged(connection)
-        except OSError as error:
-            raise DeliveryError(f"{self.name}: {error.strerror or error}") from error
+    def deliver(self, items: Sequence[str] | Sequence[Point]) -> None:
+        """Returns when one server has taken all lines, beginning with the one that took the last batch.
 
-    def _connect(self) -> socket.socket:
-        problem: OSError | None = None
-        for family, kind, protocol, _, address in self._resolve():
-            connection = socket.socket(family, kind, protocol)
+        Raises DeliveryError, which names every server with its reason (ClosedEarly when none of them was slow and one hung up), or Stopped.
+        """
+        data = self._encode([item for item in items if isinstance(item, str)])
+        problems: list[tuple[_Server, OSError]] = []
+        for server in [self._current, *(other for other in self._servers if other is not self._current)]:
             try:
-                connection.setblocking(False)
-                if connection.connect_ex(address):
-                    self._wait(connection, select.POLLOUT, self._connect_timeout, "no connection")
-                    code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                    if code:
-                        raise OSError(code, _reason(code))
-                return connection
-            except BaseException as error:
-                connection.close()
-                if not isinstance(error, OSError):
-                    raise
-                problem = error
-        raise problem or OSError("has no address")
-
-    def _resolve(self) -> Sequence[_Address]:
-        """The addresses of the host. A look-up can't be interrupted, so it runs beside us."""
-        with contextlib.suppress(socket.gaierror):
-            return socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-        answer: list[Sequence[_Address] | OSError] = []
-
-        def look_up() -> None:
-            try:
-                answer.append(socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM))
+                self._deliver_to(server, data)
+                return
             except OSError as error:
-                answer.append(error)
-            except UnicodeError:
-                answer.append(OSError("not a host name"))
+                problems.append((server, error))
+                if server is self._current and isinstance(error, NoConnection):
+                    self._unreachable(error)
+        raise _failure(self.name, problems)
 
-        thread = threading.Thread(target=look_up, daemon=True)
-        thread.start()
-        deadline = time.monotonic() + self._connect_timeout
-        while thread.is_alive() and time.monotonic() < deadline:
-            thread.join(_SLICE)
-            self._stop_if_told()
-        if not answer:
-            raise OSError(f"its address was not found within {self._connect_timeout:g} s")
-        if isinstance(answer[0], OSError):
-            raise answer[0]
-        return answer[0]
+    def lost_memory(self) -> bool:
+        """Whether the server in use may have lost what it acknowledged, since the last call: its idle connection ended, it refused a
+        connection, another one has taken its place, or it dropped new series. Never blocks.
+        """
+        if self._monitor and self._monitor.ended:
+            self._forget()
+            self._watch_no_more()
+        if self._drops and self.forgets and self._drops.send_again():
+            self._lost = True
+        lost, self._lost = self._lost, False
+        self._losses += lost
+        return lost
 
-    def _send(self, connection: socket.socket, batch: bytes) -> None:
-        view = memoryview(batch)
-        while view:
-            ready = self._wait(connection, select.POLLIN | select.POLLOUT, self._send_timeout, "takes no data")
-            if ready & select.POLLIN:
-                self._no_answer(connection.recv(200))
-                raise OSError("closed the connection early")
-            if ready & (select.POLLERR | select.POLLHUP):
-                code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-                raise OSError(code, _reason(code)) if code else OSError("closed the connection early")
-            with contextlib.suppress(BlockingIOError):
-                view = view[connection.send(view[:_SEND]) :]
+    def report(self) -> dict[str, int | float | str | None]:
+        """The server in use, how often memory was lost, and how many new series carbon dropped (None: not known)."""
+        return {
+            "server": self._current.address,
+            "memory_losses": self._losses,
+            "dropped_creates": self._drops.count if self._drops else None,
+        }
 
-    def _acknowledged(self, connection: socket.socket) -> None:
-        self._wait(connection, select.POLLIN, self._ack_timeout, "took the data but does not acknowledge it")
-        self._no_answer(connection.recv(200))
-        # End-of-stream. One that crossed our data on the way means nothing: the data must have arrived as well.
-        deadline = time.monotonic() + self._connect_timeout
-        while _unacknowledged(connection):
-            if time.monotonic() > deadline:
-                raise OSError("closed the connection before it took all data")
-            self._stop_if_told()
-            time.sleep(0.005)
-        if code := connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            raise OSError(code, _reason(code))
+    def close(self) -> None:
+        """Gives the connections up."""
+        self._watch_no_more()
+        if self._drops:
+            self._drops.close()
 
-    def _no_answer(self, data: bytes) -> None:
-        if data:
-            raise OSError(f"answers {data[:60]!r}, so this is not carbon's plaintext port")
+    def _deliver_to(self, server: _Server, data: bytes) -> None:
+        monitor = self._watched(server)
+        try:
+            connection = self._connector.connect(server.host, server.port)
+            try:
+                connection.send(data)
+                connection.acknowledged()
+            finally:
+                connection.close()
+        except BaseException:
+            if monitor is not self._monitor and monitor:
+                monitor.close()
+            raise
+        if server is not self._current:
+            self._forget()
+            self._current = server
+        if monitor is not self._monitor:
+            self._watch_no_more()
+            self._monitor = monitor
+        self._holds = self.forgets
 
-    def _wait(self, connection: socket.socket, events: int, seconds: float, complaint: str) -> int:
-        """The poll events that came within `seconds`."""
-        poll = select.poll()
-        poll.register(connection, events)
-        deadline = time.monotonic() + seconds
-        while True:
-            self._stop_if_told()
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise OSError(f"{complaint} for {seconds:g} s")
-            for _, ready in poll.poll(min(left, _SLICE) * 1000):
-                return ready
+    def _watched(self, server: _Server) -> Monitor | None:
+        """The monitor of the server, open before it is given anything that it could lose unnoticed. Raises OSError, Stopped."""
+        if not self.forgets:
+            return None
+        if server is self._current and self._monitor:
+            if not self._monitor.ended:
+                return self._monitor
+            self._forget()
+            self._watch_no_more()
+        return Monitor(
+            lambda: self._connector.connect(server.host, server.port),
+            server.limit,
+            self._beat if self._heartbeat else None,
+        )
 
-    def _stop_if_told(self) -> None:
-        if self._stopping():
-            raise Stopped
+    def _beat(self) -> bytes:
+        return self._encode([f"{self._heartbeat} 1 {int(time.time())}\n"])
+
+    def _unreachable(self, error: NoConnection) -> None:
+        """The server in use takes no connection. One that is only stopped keeps its memory, and its end of the idle connection."""
+        if error.timed_out and self._monitor and not self._monitor.ended:
+            return
+        self._forget()
+
+    def _forget(self) -> None:
+        """What the server in use had acknowledged may be gone; once for each time."""
+        self._lost = self._lost or self._holds
+        self._holds = False
+
+    def _watch_no_more(self) -> None:
+        if self._monitor:
+            self._monitor.close()
+        self._monitor = None
 
 
-def _unacknowledged(connection: socket.socket) -> int:
-    """Bytes (our end-of-stream counts as one) the peer's kernel has not acknowledged, see tcp(7), SIOCOUTQ."""
-    answer = fcntl.ioctl(connection, termios.TIOCOUTQ, struct.pack("i", 0))
-    return int(struct.unpack("i", answer)[0])
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _reason(code: int) -> str:
-    return os.strerror(code)
+def _failure(name: str, problems: list[tuple[_Server, OSError]]) -> DeliveryError:
+    text = "; ".join(f"{server.address}: {reason(error)}" for server, error in problems)
+    errors = [error for _, error in problems]
+    slow = any(isinstance(error, TimedOut) or (isinstance(error, NoConnection) and error.timed_out) for error in errors)
+    hung_up = any(isinstance(error, EndedEarly | ConnectionError) for error in errors)
+    return (ClosedEarly if hung_up and not slow else DeliveryError)(f"{name} {text}")

@@ -14,7 +14,8 @@ def read_all(connection: socket.socket, received: list[bytes]) -> None:
     data = b""
     while chunk := connection.recv(65536):
         data += chunk
-    received.append(data)
+    if data:  # not the idle connection beside the deliveries
+        received.append(data)
 
 
 def reset(connection: socket.socket, received: list[bytes]) -> None:
@@ -43,6 +44,7 @@ class Peer:
         self._socket.bind((host, 0))
         self._socket.listen(8)
         self.port = self._socket.getsockname()[1]
+        self._open: set[socket.socket] = set()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
@@ -52,13 +54,27 @@ class Peer:
                 connection = self._socket.accept()[0]
             except OSError:
                 return
-            with connection, contextlib.suppress(OSError):
-                self.behaviour(connection, self.received)
+            self._open.add(connection)
+            threading.Thread(target=self._attend, args=(connection,), daemon=True).start()
+
+    def _attend(self, connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            self.behaviour(connection, self.received)
+        self._open.discard(connection)
+
+    def hang_up(self) -> None:
+        """Ends the connections that are open, as a process does that dies."""
+        for connection in list(self._open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        self._socket.shutdown(socket.SHUT_RDWR)
+        """Listens no more, and ends all connections."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
         self._thread.join(10)
+        self.hang_up()
 
 
 @contextlib.contextmanager
