@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
-from graphios import perfdata
-from graphios.backends.base import LINES
-from graphios.configuration import settings
-from graphios.inputs.line import Line, Rejected, parse_line
+from graphios import perfdata, thresholds, units
+from graphios.backends.base import LINES, POINTS
+from graphios.configuration.settings import Names
+from graphios.inputs.line import Line, LineReader, Rejected, Source
 from graphios.inputs.spool import Cut
-from graphios.names import LONGEST_NAME, Namer
+from graphios.naming.cleaning import Graphios
+from graphios.naming.rules import LONGEST_NAME, BadName, Rules
+from graphios.naming.schemes import Head, Namer, fields_used
+from graphios.perfdata import Bad, Found, Item
 from graphios.points import Point
+
+_HEADS = 15_000
 
 
 class Reject(NamedTuple):
@@ -23,78 +28,222 @@ class Reject(NamedTuple):
     raw: bytes
 
 
+class Traced(NamedTuple):
+    """What becomes of one value of a line; of a piece that is no item, or of the whole line, if `label` is empty."""
+
+    label: str
+    field: str  # value, or the threshold it is: warn, warn_low ...
+    value: str  # as it is shipped; as it was written where it is not
+    unit: str
+    name: str | None  # None: not shipped
+    outcome: str  # shipped, rejected, filtered, U, unprefixed
+    why: str  # the reason or the rule; empty for what is shipped
+    rewritten: tuple[str, ...] = ()  # the rules that changed the name, in order
+
+
 Converted = tuple[list[str] | list[Point], list[Reject]]
 
 
 class Converter:
     """Makes items of lines, and counts what is neither shipped nor rejected. For one thread."""
 
-    def __init__(
-        self, names: settings.Names, takes: str = LINES, warn: Callable[[str], None] = lambda text: None
-    ) -> None:
-        """`takes` is LINES or POINTS; `warn` is told when two hosts or services meet in one name."""
-        self._namer = Namer(names.base, names.cleaning == "unique", warn)
+    def __init__(self, names: Names, takes: str = LINES, warn: Callable[[str], None] = lambda text: None) -> None:
+        """`takes` is LINES or POINTS; `warn` is told when two hosts or services meet in one name. Raises ValueError, see schemes.check."""
+        self._names = names
+        self._reader = LineReader(fields_used(names))
+        self._namer = Namer(names, warn)
+        self._rules = Rules(names)
         self._points = takes != LINES
+        self._whole = self._points or bool(names.thresholds) or names.normalize
+        self._plain = not self._whole and not self._rules.any and names.cleaning != "graphios"
+        self._heads: dict[Source, Head | None] = {}
         self.skipped: Counter[str] = Counter()
 
-    def convert(self, raw: bytes | Cut, now: float) -> Iterator[Converted]:
+    def convert(self, raw: bytes | Cut, now: float) -> Iterable[Converted]:
         """The items and the rejects of one spool line at the time `now`, a bounded number at a time. Never raises."""
-        for lines, rejects in convert(raw, self._namer, now):
-            if not self._points:
-                yield lines, rejects
-                continue
-            line = parse_line(raw.decode("utf-8", "surrogateescape"), now) if lines and isinstance(raw, bytes) else None
-            yield [_point(item, line) for item in lines] if line else [], rejects
+        if isinstance(raw, Cut):
+            return (([], [Reject("too-long" if "longer" in raw.reason else "cut", raw.reason, raw.start)]),)
+        try:
+            line = self._reader.read(raw, now)
+        except Rejected as error:
+            return (([], [Reject(error.kind, str(error), raw)]),) if raw.strip() else ()
+        head = self._head(line.source)
+        if head is None:
+            self.skipped["unprefixed"] += 1
+            return ()
+        text = line.perfdata
+        if self._plain and isinstance(text, str) and len(text) <= 4000 and not line.suspect:
+            items = perfdata.fast(text)
+            if items is not None:
+                names = self._namer.labels
+                before, behind = head
+                end = f" {line.timestamp}\n"
+                behind = f"{behind} "
+                lines = [f"{before}{names[label]}{behind}{value}{end}" for label, value in items]
+                if len(before) + len(behind) + names.longest <= LONGEST_NAME:
+                    return ((lines, []),)
+        return self._carefully(line, head)
 
+    def _head(self, source: Source) -> Head | None:
+        try:
+            return self._heads[source]
+        except KeyError:
+            if len(self._heads) >= _HEADS:
+                self._heads.clear()
+            head = self._heads[source] = self._namer.head(source)
+            return head
 
-def _point(item: str, line: Line) -> Point:
-    name, value, timestamp = item.split()
-    label = name.rpartition(".")[2]
-    return Point(name, value, int(timestamp), line.host, line.service, label, "value", "")
-
-
-def convert(raw: bytes | Cut, namer: Namer, now: float) -> Iterator[tuple[list[str], list[Reject]]]:
-    """The carbon lines (ASCII, each with its newline) and the rejects of one spool line, a bounded number at a time. Never raises."""
-    if isinstance(raw, Cut):
-        yield [], [Reject("too-long" if "longer" in raw.reason else "cut", raw.reason, raw.start)]
-        return
-    if not raw.strip():
-        return
-    try:
-        line = parse_line(raw.decode("utf-8", "surrogateescape"), now)
-    except Rejected as error:
-        yield [], [Reject(_kind(str(error)), str(error), raw)]
-        return
-    path = namer.path(line.host, line.service, line.prefix, line.postfix)
-    end = f" {line.timestamp}\n"
-    whose = f"{line.host}, {line.service}" if line.service is not None else line.host
-    label_name = namer.label
-    for good, bad in perfdata.chunks(line.perfdata):
-        rejects = [_reject(whose, item) for item in bad]
-        lines = [f"{path}{label_name(label)} {value}{end}" for label, value in good]
-        if lines and max(map(len, lines)) > LONGEST_NAME:
-            lines, too_long = _short_enough(path, good, lines)
-            rejects += [_reject(whose, item) for item in too_long]
-        yield lines, rejects
-
-
-def _short_enough(path: str, good: list[tuple[str, str]], lines: list[str]) -> tuple[list[str], list[perfdata.Bad]]:
-    fine, bad = [], []
-    for (label, _), line in zip(good, lines, strict=True):
-        if line.index(" ") <= LONGEST_NAME:
-            fine.append(line)
+    def _carefully(self, line: Line, head: Head) -> Iterator[Converted]:
+        if isinstance(line.perfdata, str):
+            every: Iterable[Found] = (_short(line.perfdata, self._whole),)
         else:
-            bad.append(perfdata.Bad(f"metric name longer than {LONGEST_NAME} characters", f"{path}{label}"))
-    return fine, bad
+            every = perfdata.stream(line.perfdata, self._whole)
+        suspect = [Bad("behind a tab, it may be a field as well as perfdata", line.suspect)] if line.suspect else []
+        for good, bad, unknown in every:
+            if unknown:
+                self.skipped["U"] += len(unknown)
+                self._note_unknown(unknown)
+            yield self._chunk(line, head, good, bad + suspect)
+            suspect = []
+
+    def _note_unknown(self, labels: list[str]) -> None:
+        """For those who want to know more than their number."""
+
+    def _chunk(self, line: Line, head: Head, good: list[Item], bad: list[Bad]) -> Converted:
+        named = self._named(head, good)
+        points: list[Point] = []
+        if self._whole:
+            for item, name in zip(good, named, strict=True):
+                self._item_points(line, item, name, points, bad)
+            lines = [] if self._points else [f"{point.name} {point.value} {point.timestamp}\n" for point in points]
+        else:
+            shipped = [self._shipped(name, bad) for name in named]
+            end = f" {line.timestamp}\n"
+            lines = [f"{name} {item[1]}{end}" for item, name in zip(good, shipped, strict=True) if name]
+        return points if self._points else lines, [_reject(line.source, item) for item in bad]
+
+    def _named(self, head: Head, items: list[Item]) -> list[str]:
+        """The names of items, before rules."""
+        labels = self._namer.labels
+        parts = [labels[item[0]] for item in items]
+        cleaner = self._namer.cleaner
+        if isinstance(cleaner, Graphios) and any(" " in item[0] for item in items):
+            # Graphios took the last word of a label with blanks; where words meet, that is no name of one value.
+            counts = Counter(parts)
+            for index, (part, item) in enumerate(zip(parts, items, strict=True)):
+                if counts[part] > 1 and " " in item[0]:
+                    parts[index] = cleaner.whole_label(item[0])
+        return [f"{head.before}{part}{head.behind}" for part in parts]
+
+    def _shipped(self, name: str, bad: list[Bad]) -> str:
+        """The finished name; empty if it is filtered, which is counted, or bad, which is noted."""
+        if len(name) > LONGEST_NAME:
+            bad.append(Bad(f"metric name longer than {LONGEST_NAME} characters", name, "name"))
+            return ""
+        if not self._rules.any:
+            return name
+        try:
+            finished = self._rules.finish(name)
+        except BadName as error:
+            bad.append(Bad(str(error), name, "name"))
+            return ""
+        if not finished:
+            self.skipped["filtered"] += 1
+        return finished
+
+    def _item_points(self, line: Line, item: Item, name: str, points: list[Point], bad: list[Bad]) -> None:
+        label, source = perfdata.unquoted(item[0]), line.source
+        for field, number, unit in self._values(item):
+            if number is None:
+                bad.append(Bad(f"{field} of {label[:100]} is no number or range", ";".join(item[1:])[:200]))
+            elif shipped := self._shipped(with_field(name, field), bad):
+                points.append(Point(shipped, number, line.timestamp, source.host, source.service, label, field, unit))
+
+    def _values(self, item: Item) -> Iterator[tuple[str, str | None, str]]:
+        """Field, number (None: the plugin wrote none) and unit of an item's value and of its thresholds, in base units if asked for."""
+        fields: list[tuple[str, str | None]] = [("value", item[1])]
+        if self._names.thresholds:
+            fields += thresholds.values(item, self._names.thresholds)
+        unit = item[2]
+        scaled = self._names.normalize and unit in units.FACTORS
+        base = units.FACTORS[unit][0] if scaled else unit
+        for field, number in fields:
+            yield field, units.to_base(number, unit) if scaled and number else number, base
+
+    def trace(self, raw: bytes | Cut, now: float) -> list[Traced]:
+        """What becomes of every value of one spool line, and why. Slow, and all in memory at once; never raises."""
+        return _Tracer(self._names).trace(raw, now)
 
 
-def _reject(whose: str, item: perfdata.Bad) -> Reject:
-    return Reject(
-        "name" if "metric name" in item.reason else "perfdata",
-        f"perfdata of {whose}: {item.reason}",
-        item.text.encode("utf-8", "surrogateescape"),
-    )
+class _Tracer(Converter):
+    """Notes what it does."""
+
+    def __init__(self, names: Names) -> None:
+        super().__init__(names, POINTS)
+        self._told: list[Traced] = []
+
+    def trace(self, raw: bytes | Cut, now: float) -> list[Traced]:
+        rejected = []
+        for _, rejects in self.convert(raw, now):
+            for kind, reason, text in rejects:
+                if kind != "name":
+                    shown = text[:200].decode("utf-8", "backslashreplace")
+                    rejected.append(Traced("", "", shown, "", None, "rejected", reason))
+        if self.skipped["unprefixed"]:
+            why = "neither prefix nor postfix, and unprefixed lines are not shipped"
+            self._told.append(Traced("", "", "", "", None, "unprefixed", why))
+        return self._told + rejected
+
+    def _note_unknown(self, labels: list[str]) -> None:
+        why = "the plugin could not determine the value"
+        self._told += [Traced(perfdata.unquoted(label), "value", "U", "", None, "U", why) for label in labels]
+
+    def _item_points(self, line: Line, item: Item, name: str, points: list[Point], bad: list[Bad]) -> None:
+        label = perfdata.unquoted(item[0])
+        for field, number, unit in self._values(item):
+            whole = with_field(name, field)
+            outcome, why = "shipped", ""
+            rewritten: list[str] = []
+            if number is None:
+                outcome, why = "rejected", "no number or range"
+            elif len(whole) > LONGEST_NAME:
+                outcome, why = "rejected", f"metric name longer than {LONGEST_NAME} characters"
+            else:
+                try:
+                    whole, rewritten = self._rules.rewritten(whole)
+                    why = self._rules.why_filtered(whole)
+                    outcome = "filtered" if why else outcome
+                except BadName as error:
+                    outcome, why = "rejected", str(error)
+            shipped = whole if outcome == "shipped" else None
+            self._told.append(Traced(label, field, number or "", unit, shipped, outcome, why, tuple(rewritten)))
 
 
-def _kind(reason: str) -> str:
-    return "field-twice" if reason.endswith("twice") else "time" if "TIMET" in reason else "line"
+def convert(raw: bytes | Cut, namer: Any, now: float) -> Iterable[Converted]:
+    """What the first version of the shipper calls; goes away with it."""
+    converted: Iterable[Converted] = namer.converter.convert(raw, now)
+    return converted
+
+
+def with_field(name: str, field: str) -> str:
+    """The name of a threshold of the metric `name`."""
+    if field == "value":
+        return name
+    path, semicolon, tags = name.partition(";")
+    return f"{path}.{field}{semicolon}{tags}"
+
+
+def _short(text: str, whole: bool) -> Found:
+    """All items of a short text; its last one counts as cut off where Nagios may have done that."""
+    value = perfdata.perhaps_cut(text)
+    if not value:
+        return perfdata.items(text, whole)
+    good, bad, unknown = perfdata.items(text[:value], whole)
+    if bad and bad[-1].reason == "no value":
+        reason = f"may have been cut off: it ends perfdata of {len(text)} characters, and Nagios cuts long output"
+        bad[-1] = Bad(reason, bad[-1].text + text[value:], "cut")
+    return good, bad, unknown
+
+
+def _reject(source: Source, item: Bad) -> Reject:
+    return Reject(item.kind, f"perfdata of {source}: {item.reason}", item.text.encode("utf-8", "surrogateescape"))

@@ -5,7 +5,8 @@ lone quotes in labels, decimal commas, exponents, `U`, tabs and newlines between
 that is followed by `=`; `''` is one quote; an unquoted label runs to `=` and may hold blanks, but no `;` or `|`; a unit holds no digit,
 quote, `=` or `|`.
 
-`parse` gives whole items; `chunks` gives what a shipper needs, label and value, much faster. Both yield the same labels and values.
+`parse` gives whole items, one at a time. `fast`, `items` and `stream` give what a shipper needs, much faster; all yield the same items.
+Their labels are as written, quotes included: `unquoted` gives the label itself.
 """
 
 from __future__ import annotations
@@ -20,20 +21,34 @@ LONGEST_LABEL = 1000
 """Characters in a label; beyond it, an item is refused. It also bounds how far a missing quote or bracket is looked for."""
 
 CHUNK = 65536
-"""Characters parsed at a time: what bounds the memory for a perfdata text of any size."""
+"""Characters or bytes parsed at a time: what bounds the memory for a perfdata text of any size."""
 
+_LOOKAHEAD = 8192
+"""Characters of a piece of a long text within which no item may begin: it could reach beyond the piece."""
 _EXCERPT = 200
 
 WS = r" \t\n\r\v\f"
+_STRIP = " \t\n\r\v\f"
 _NUMBER = r"[-+]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:[eE][-+]?[0-9]+)?"
 
 # What nearly every item looks like. Anything else goes the careful way, one item at a time. Possessive quantifiers stand on single
 # characters only: around groups Python 3.11 before 3.11.5 (Debian 12) matches wrongly.
-_PLAIN_VALUE = r"=(-?[0-9]{1,40}+(?:\.[0-9]{1,40}+)?)"
-_PLAIN_TAIL = rf"[a-zA-Zµμ%]*+(?:;[^{WS}'|=]*+)?"
-_PLAIN_ITEM = rf"(?:'([^'={WS}][^'=]{{0,300}}+)'|([^{WS}=';|\[\]]{{1,300}}+)){_PLAIN_VALUE}{_PLAIN_TAIL}"
-_FAST = re.compile(rf"{_PLAIN_ITEM}(?:[{WS}]++|\Z)|(.+)", re.DOTALL)
-_FAST_RUN = re.compile(rf"(?:{_PLAIN_ITEM}[{WS}]++)*".replace("(-?", "(?:-?").replace("([^", "(?:[^"), re.DOTALL)
+_PLAIN_LABEL = rf"'[^'={WS}][^'=]{{0,300}}+'|[^{WS}=';|\[\]]{{1,300}}+"
+_PLAIN_VALUE = r"-?[0-9]{1,40}+(?:\.[0-9]{1,40}+)?"
+_PLAIN_UNIT = "[a-zA-Zµμ%]*+"
+_PLAIN_LIMITS = rf"(?:;[^{WS}'|=]*+)?"
+_LIMIT = rf"(?:;([^{WS}'|=;]*+)"
+_PLAIN_ITEM = rf"(?:{_PLAIN_LABEL})={_PLAIN_VALUE}{_PLAIN_UNIT}{_PLAIN_LIMITS}"
+_SHORT = re.compile(
+    rf"({_PLAIN_LABEL})=({_PLAIN_VALUE}){_PLAIN_UNIT}{_PLAIN_LIMITS}(?:[{WS}]++|\Z)|.+",
+    re.DOTALL,
+)
+_WHOLE = re.compile(
+    rf"({_PLAIN_LABEL})=({_PLAIN_VALUE})({_PLAIN_UNIT}){_LIMIT * 4}{_PLAIN_LIMITS}{')?' * 4}(?:[{WS}]++|\Z)|.+",
+    re.DOTALL,
+)
+_RUN = re.compile(rf"(?:{_PLAIN_ITEM}[{WS}]++)*")
+_LAST = re.compile(rf"{_PLAIN_ITEM}\Z")
 
 _BLANKS = re.compile(rf"[{WS}]*+")
 _QUOTED = re.compile(r"'((?:[^']|'')*)'(?!')[ ]*=")
@@ -44,6 +59,10 @@ _LONE_NUMBER = re.compile(rf"[{WS}]++[-+]?[0-9.,]++[^{WS}='|]*+(?=[{WS}]|\Z)")
 _NEW_ITEM_INSIDE = re.compile(rf"=[^{WS}]*[{WS}]+'")
 _BRACKETS = re.compile(rf"\[[^\[\]]{{0,{LONGEST_LABEL}}}+\]")
 _WORD_BREAK = re.compile(rf"[{WS};|]")
+_BLANK_BYTE = re.compile(rf"[{WS}]".encode())
+_BARE_END = re.compile(rf"=[^{WS};=]*\Z")
+_CUT_LENGTHS = (range(4001, 4097), range(7168, 8193))
+"""Bytes of perfdata that Nagios may have cut: it keeps 8,192 bytes of output (its workers 4,096), the text before the perfdata included."""
 
 
 class Metric(NamedTuple):
@@ -59,14 +78,33 @@ class Metric(NamedTuple):
 
 
 class Bad(NamedTuple):
-    """A piece of perfdata that is no item: why, and its text (at most 200 characters)."""
+    """A piece of perfdata that is no item: why, its text (at most 200 characters), and a slug to count it by."""
 
     reason: str
     text: str
+    kind: str = "perfdata"
 
 
-Values = tuple[list[tuple[str, str]], list[Bad]]
-"""Labels with their values as plain decimals (items with the value U are left out), and what is no item."""
+Item = tuple[str, ...]
+"""The label as written and the value as a plain decimal; in whole items also unit, warn, crit, min and max as written, absent is empty."""
+
+Found = tuple[list[Item], list[Bad], list[str]]
+"""Items, what is no item, and the labels (as written) of items with the value U."""
+
+
+class _Parsed(NamedTuple):
+    """An item that was looked at carefully; `label` as written."""
+
+    label: str
+    value: str | None
+    rest: tuple[str, str, str, str, str]  # unit, warn, crit, min, max as written
+
+
+def unquoted(label: str) -> str:
+    """The label that is written `label`: without its quotes, `''` as one quote."""
+    if label[0] == "'" and label[-1] == "'" and len(label) > 1:
+        return label[1:-1].replace("''", "'")
+    return label
 
 
 def parse(text: str) -> tuple[list[Metric], list[Bad]]:
@@ -75,54 +113,99 @@ def parse(text: str) -> tuple[list[Metric], list[Bad]]:
     bad: list[Bad] = []
     position = _skip_blanks(text, 0)
     while position < len(text):
-        metric, complaints, position = _item(text, position)
-        if metric:
-            metrics.append(metric)
+        item, complaints, position = _item(text, position)
+        if item:
+            unit, warn, crit, low, high = item.rest
+            limits = (warn or None, crit or None, limit(low), limit(high))
+            metrics.append(Metric(unquoted(item.label), item.value, unit, *limits))
         bad += complaints
         position = _skip_blanks(text, position)
     return metrics, bad
 
 
-def values(text: str) -> Values:
-    """As `chunks`, all at once: for texts known to be short."""
-    good: list[tuple[str, str]] = []
+def fast(text: str, whole: bool = False) -> list[Item] | None:
+    """The items of `text` if all of them have the common shape, else None."""
+    found: list[Item] = (_WHOLE if whole else _SHORT).findall(text)
+    # Only the last match can be the rest that is not of that shape; then it has no value.
+    return found if not found or found[-1][1] else None
+
+
+def items(text: str, whole: bool = False) -> Found:
+    """The items of `text` (all of them in memory at once), short ones or `whole`. Never raises."""
+    found = fast(text, whole)
+    if found is not None:
+        return found, [], []
+    return _consume(text, whole, len(text))[0]
+
+
+def stream(raw: bytes | memoryview, whole: bool = False) -> Iterator[Found]:
+    """As `items`, for UTF-8 text of any size, a bounded number of items at a time."""
+    offset = 0
+    while offset < len(raw):
+        piece = bytes(raw[offset : offset + CHUNK])
+        text = piece.decode("utf-8", "surrogateescape")
+        if offset + len(piece) == len(raw):
+            yield _consume(text, whole, len(text))[0]
+            return
+        found, position = _consume(text, whole, len(text) - _LOOKAHEAD)
+        yield found
+        offset += len(text[:position].encode("utf-8", "surrogateescape"))
+        if not position:
+            # An item without end: nothing of it is used.
+            blank = _BLANK_BYTE.search(raw, offset + len(piece))
+            offset = blank.start() if blank else len(raw)
+
+
+def perhaps_cut(text: str) -> int:
+    """Where the last value of `text` begins if Nagios may have cut it off, else 0.
+
+    Nagios cuts plugin output at its limits without a word: `size=12` may have been `size=128766`. So an item at the end of perfdata of such a
+    length counts as cut off, unless a `;` shows that its value is complete.
+    """
+    if not any(len(text.encode("utf-8", "surrogateescape")) in lengths for lengths in _CUT_LENGTHS):
+        return 0
+    match = _BARE_END.search(text, len(text) - 500)
+    return match.start() + 1 if match else 0
+
+
+def limit(text: str) -> str | None:
+    """A minimum or maximum as a plain decimal; None where it is absent, U or no number."""
+    text = text.removesuffix(",")
+    try:
+        return plain(text) if _RANGE_NUMBER.fullmatch(text) else None
+    except NotANumber:
+        return None
+
+
+def _consume(text: str, whole: bool, last_start: int) -> tuple[Found, int]:
+    """The items that begin before `last_start`, and the position behind them; 0 if one item fills the whole text and may go on."""
+    good: list[Item] = []
     bad: list[Bad] = []
-    for some, complaints in chunks(text):
-        good += some
-        bad += complaints
-    return good, bad
-
-
-def chunks(text: str) -> Iterator[Values]:
-    """The labels and values of `text`, a bounded number of items at a time. Never raises."""
+    unknown: list[str] = []
+    complete = last_start == len(text)
+    pattern = _WHOLE if whole else _SHORT
     position = _skip_blanks(text, 0)
-    while position < len(text):
-        end = len(text)
-        if end - position > CHUNK:
-            end = _FAST_RUN.match(text, position, position + CHUNK).end()  # type: ignore[union-attr]  # matches the empty string
+    while position < last_start:
+        end: int = _RUN.match(text, position).end()  # type: ignore[union-attr]  # matches the empty string
+        if complete and (rest := _LAST.match(text, end)):
+            end = rest.end()
         if end > position:
-            good, position = _fast(text, position, end)
-            yield good, []
-        if position < len(text):
-            good, bad, position = _careful(text, position)
-            yield good, bad
-
-
-def _fast(text: str, start: int, end: int) -> tuple[list[tuple[str, str]], int]:
-    """The leading items of text[start:end] that are of the common shape, and the position behind them."""
-    found = _FAST.findall(text, start, end)
-    # Only the last match can be the rest that is not of that shape.
-    rest = found[-1][3] if found else ""
-    if rest:
-        found.pop()
-    return [(quoted or label, value) for quoted, label, value, _ in found], end - len(rest)
-
-
-def _careful(text: str, position: int) -> tuple[list[tuple[str, str]], list[Bad], int]:
-    """One item, whatever its shape."""
-    metric, bad, position = _item(text, position)
-    good = [(metric.label, metric.value)] if metric and metric.value is not None else []
-    return good, bad, _skip_blanks(text, position)
+            good += pattern.findall(text, position, end)
+            position = end
+            continue
+        item, complaints, end = _item(text, position)
+        if end == len(text) and not complete:
+            # It may go on in the next piece: read again from there, unless it fills a whole piece.
+            if not position:
+                bad.append(_bad(f"no item within {CHUNK} bytes", text))
+            break
+        if item and item.value is None:
+            unknown.append(item.label)
+        elif item:
+            good.append((item.label, item.value or "", *item.rest) if whole else (item.label, item.value or ""))
+        bad += complaints
+        position = _skip_blanks(text, end)
+    return (good, bad, unknown), position
 
 
 def _skip_blanks(text: str, position: int) -> int:
@@ -133,15 +216,16 @@ def _bad(reason: str, text: str) -> Bad:
     return Bad(reason, text if len(text) <= _EXCERPT else text[: _EXCERPT - 3] + "...")
 
 
-def _item(text: str, start: int) -> tuple[Metric | None, list[Bad], int]:
+def _item(text: str, start: int) -> tuple[_Parsed | None, list[Bad], int]:
     """The item at `start` (not a blank), complaints, and the position behind it."""
     if text[start] == "'":
-        label, equals = _quoted_label(text, start)
+        equals = _quoted_label(text, start)
         if equals < 0:
             # Up to the end of the next value: what stands before it may be the rest of this label.
             equals = text.find("=", start, start + LONGEST_LABEL)
             end = _VALUE_TOKEN.match(text, max(equals, start) + 1).end()  # type: ignore[union-attr]
             return None, [_bad("a quote is not closed by '=", text[start:end])], end
+        label = text[start:equals].rstrip(" ")
         complaints: list[Bad] = []
     else:
         equals = text.find("=", start)
@@ -155,14 +239,14 @@ def _item(text: str, start: int) -> tuple[Metric | None, list[Bad], int]:
         label, complaints = _plain_label(text[start:equals])
     token = _VALUE_TOKEN.match(text, equals + 1)
     end = token.end() if token else equals + 1
-    if len(label) > LONGEST_LABEL:
+    if len(label) > LONGEST_LABEL + 2:
         return None, [_bad(f"label longer than {LONGEST_LABEL} characters", label)], end
-    if not label.strip(" \t\n\r\v\f"):
+    if not label or not unquoted(label).strip(_STRIP):
         return None, [*complaints, _bad("no label", text[start:end])], end
     fields = text[equals + 1 : end].split(";")
-    metric, reason = _metric(label, fields)
-    if metric:
-        return metric, complaints, end
+    item, reason = _parsed(label, fields)
+    if item:
+        return item, complaints, end
     if not fields[0]:
         # `label= 5 next=6`: the 5 belongs to the bad item, not to the next label.
         stray = _LONE_NUMBER.match(text, end)
@@ -170,21 +254,19 @@ def _item(text: str, start: int) -> tuple[Metric | None, list[Bad], int]:
     return None, [*complaints, _bad(reason, text[start:end])], end
 
 
-def _quoted_label(text: str, start: int) -> tuple[str, int]:
-    """The label that opens with the quote at `start` and the position of its `=`; -1 when it is not closed."""
+def _quoted_label(text: str, start: int) -> int:
+    """The position of the `=` behind the label that opens with the quote at `start`; -1 when it is not closed."""
     match = _QUOTED.match(text, start, start + 2 * LONGEST_LABEL)
     if match and not _NEW_ITEM_INSIDE.search(match[1]):
-        return match[1].replace("''", "'"), match.end() - 1
+        return match.end() - 1
     # A lone quote inside the label (`'Bob's disk'=1`): it ends at the quote that is followed by =.
     close = text.find("'=", start + 1, start + LONGEST_LABEL + 2)
-    if close < 0 or _NEW_ITEM_INSIDE.search(text, start, close + 1):
-        return "", -1
-    return text[start + 1 : close].replace("''", "'"), close + 1
+    return -1 if close < 0 or _NEW_ITEM_INSIDE.search(text, start, close + 1) else close + 1
 
 
 def _plain_label(text: str) -> tuple[str, list[Bad]]:
     """The label an unquoted text before `=` stands for: all of it, or its last word where the rest can't be part of a label."""
-    label = text.strip(" \t\n\r\v\f")
+    label = text.strip(_STRIP)
     if ";" not in label and "|" not in label and len(label) <= LONGEST_LABEL:
         return label, []
     if text[-1:].isspace():
@@ -203,28 +285,19 @@ def _brackets(text: str, start: int, equals: int) -> tuple[int, int] | None:
     return (opening, group.end()) if group and group.end() > equals else None
 
 
-def _metric(label: str, fields: list[str]) -> tuple[Metric | None, str]:
+def _parsed(label: str, fields: list[str]) -> tuple[_Parsed | None, str]:
     """The item with this label and the `;`-separated fields behind its `=`, or None and the reason."""
     first = fields[0].removesuffix(",")
     fields += [""] * (5 - len(fields))
-    limits = (fields[1] or None, fields[2] or None, _limit(fields[3]), _limit(fields[4]))
+    warn, crit, low, high = fields[1:5]
     if first == "U":
-        return Metric(label, None, "", *limits), ""
+        return _Parsed(label, None, ("", warn, crit, low, high)), ""
     if not first:
         return None, "no value"
     match = _VALUE.fullmatch(first)
     if not match:
         return None, "not a number with a unit"
     try:
-        return Metric(label, plain(match[1]), match[2], *limits), ""
+        return _Parsed(label, plain(match[1]), (match[2], warn, crit, low, high)), ""
     except NotANumber as error:
         return None, str(error)
-
-
-def _limit(text: str) -> str | None:
-    """A minimum or maximum as a plain decimal; None where it is absent, U or no number."""
-    text = text.removesuffix(",")
-    try:
-        return plain(text) if _RANGE_NUMBER.fullmatch(text) else None
-    except NotANumber:
-        return None

@@ -1,101 +1,234 @@
-"""One line of a perfdata spool file: tab-separated KEY::value fields, as Nagios writes them from the Graphios template."""
+"""One line of a perfdata spool file: tab-separated KEY::value fields, in whatever order the site's template has them.
+
+Templates in use: Graphios's, PNP4Nagios's, that of OMD and nagflux, and the default ones of Icinga 2's PerfdataWriter. In most of them the
+perfdata stands in the middle, and Nagios passes tabs of plugin output on: a known key that occurs twice, or one at a place where no template
+has it, makes the line unusable.
+"""
 
 from __future__ import annotations
 
 import re
+import sys
+from itertools import chain
 from typing import NamedTuple
+
+from graphios.perfdata import CHUNK
 
 KNOWN = frozenset(
     (
-        *(
-            "DATATYPE",
-            "TIMET",
-            "HOSTNAME",
-            "SERVICEDESC",
-            "GRAPHITEPREFIX",
-            "GRAPHITEPOSTFIX",
-            "SERVICEPERFDATA",
-            "HOSTPERFDATA",
-        ),
-        *("SERVICECHECKCOMMAND", "SERVICESTATE", "SERVICESTATETYPE", "HOSTCHECKCOMMAND", "HOSTSTATE", "HOSTSTATETYPE"),
-        *("METRICTYPE", "SERVICEOUTPUT", "HOSTOUTPUT"),
+        *("DATATYPE", "TIMET", "HOSTNAME", "SERVICEDESC", "SERVICEPERFDATA", "HOSTPERFDATA"),
+        *("SERVICECHECKCOMMAND", "SERVICESTATE", "SERVICESTATETYPE", "SERVICEOUTPUT"),
+        *("HOSTCHECKCOMMAND", "HOSTSTATE", "HOSTSTATETYPE", "HOSTOUTPUT"),
+        *("GRAPHITEPREFIX", "GRAPHITEPOSTFIX", "METRICTYPE"),
     )
 )
-"""Keys of the templates in use. Others are ignored; one of these twice means that plugin output with a tab forged a field."""
+"""Keys of the templates in use. Others are ignored, unless the metric names use them."""
 
 EARLIEST = 1_000_000_000
 """TIMET before 2001 is a clock that was not set."""
 LEEWAY = 86_400
 """Seconds a TIMET may lie in the future: clocks differ, and carbon files such points where nobody finds them."""
 
-_UNDEFINED = re.compile(r"\$_?[A-Za-z0-9_]+\$")
-_KEY = re.compile(r"[A-Z][A-Z0-9_]*")
+_KEY = re.compile(rb"(?:\A|(?<=\t))([A-Z][A-Z0-9_]{0,60}(?::[A-Z0-9_]{1,60})?)::")
+_ITEM_INSIDE = re.compile(rb"=[-+.,]{0,2}[0-9]")
+_UNDEFINED = re.compile(r"\$[^$\s]+\$")
+_UNDEFINED_INSIDE = re.compile(r"\$_?[A-Za-z][A-Za-z0-9_.]*\$")
 _TIME = re.compile(r"[0-9]{1,10}")
+_SHAPES = 6
+_MOST_FIELDS = 40
+_LONGEST_FIELD = 4000
+_REMEMBERED_BYTES = 8_000_000
+_LONGEST_REMEMBERED = 1000
 
 
 class Rejected(ValueError):
-    """The line can't be used; the message is the reason."""
+    """The line can't be used; the message is the reason, `kind` a slug to count it by."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
+class Source(NamedTuple):
+    """What a line's values belong to; an undefined macro is an empty text."""
+
+    host: str
+    service: str | None  # None: host perfdata
+    prefix: str = ""
+    postfix: str = ""
+    more: tuple[tuple[str, str], ...] = ()  # fields asked for by name
+
+    def __str__(self) -> str:
+        return self.host if self.service is None else f"{self.host}, {self.service}"
 
 
 class Line(NamedTuple):
-    """What a usable line says; an undefined macro is an empty text."""
+    """A usable line. Its perfdata is text, or a view of the raw bytes where it is longer than CHUNK."""
 
+    source: Source
     timestamp: int  # epoch seconds
-    host: str
-    service: str | None  # None: host perfdata
-    prefix: str
-    postfix: str
-    perfdata: str
+    perfdata: str | memoryview
+    suspect: str = ""  # what follows a tab in the perfdata, and may be items as well as a field
 
 
-def parse_line(text: str, now: float) -> Line:
-    """The line `text` (without its newline) at the time `now`, epoch seconds. Raises Rejected."""
-    fields = _fields(text)
-    kind = fields.get("DATATYPE", "")
-    if kind not in ("SERVICEPERFDATA", "HOSTPERFDATA"):
-        raise Rejected(f"DATATYPE is {kind[:40]!r}, not SERVICEPERFDATA or HOSTPERFDATA" if kind else "no DATATYPE")
-    perfdata = fields.get(kind)
-    if perfdata is None:
-        raise Rejected(f"no {kind}")
-    if _UNDEFINED.fullmatch(perfdata):
-        perfdata = ""
-    host = _value(fields, "HOSTNAME")
-    if not host:
-        raise Rejected("no HOSTNAME")
-    prefix, postfix = _value(fields, "GRAPHITEPREFIX"), _value(fields, "GRAPHITEPOSTFIX")
-    service = _value(fields, "SERVICEDESC") if kind == "SERVICEPERFDATA" else None
-    if service == "" and not prefix and not postfix:
-        raise Rejected("no SERVICEDESC, GRAPHITEPREFIX or GRAPHITEPOSTFIX")
-    return Line(_timestamp(fields.get("TIMET", ""), now), host, service, prefix, postfix, perfdata)
+class _Shape(NamedTuple):
+    """The fields of a template, in its order, none of them with a tab: what nearly all lines of a site look like."""
+
+    pattern: re.Pattern[str]
+    groups: tuple[int, ...]  # TIMET, the perfdata, and what makes the source
+    names: tuple[str, ...]  # the keys of what makes the source
+    service: bool
+    sources: dict[tuple[str, ...], Source]
 
 
-def _fields(text: str) -> dict[str, str]:
-    fields: dict[str, str] = {}
-    previous = ""
-    for piece in text.split("\t"):
-        key, separator, value = piece.partition("::")
-        if separator and key in KNOWN:
-            if key in fields:
-                raise Rejected(f"{key} occurs twice")
-            fields[key] = value
-            previous = key
-        elif separator and _KEY.fullmatch(key):
-            previous = ""
-        elif previous.endswith("PERFDATA"):
-            # A tab between two items of perfdata.
-            fields[previous] += " " + piece
-    return fields
+class LineReader:
+    """Reads lines, and remembers templates and sources, a bounded number of them."""
+
+    def __init__(self, more: tuple[str, ...] = ()) -> None:
+        """`more` are keys whose values are wanted in Source.more."""
+        self._more = more
+        self._known = {key.encode() for key in KNOWN | set(more)}
+        self._shapes: list[_Shape] = []
+        self._shape_keys: set[tuple[bytes, ...]] = set()
+        self._remembered = 0
+
+    def read(self, raw: bytes, now: float) -> Line:
+        """The line `raw` (without its newline, not blank) at the time `now`, epoch seconds. Raises Rejected."""
+        if len(raw) <= CHUNK:
+            text = raw.decode("utf-8", "surrogateescape")
+            for shape in self._shapes:
+                if match := shape.pattern.fullmatch(text):
+                    time_text, perfdata, *key = match.group(*shape.groups)
+                    source = shape.sources.get(tuple(key)) or self._remember(shape, key)
+                    timestamp = int(time_text)
+                    if not EARLIEST <= timestamp <= now + LEEWAY:
+                        timestamp = _timestamp(time_text, now)
+                    return Line(source, timestamp, _perfdata(perfdata))
+        return self._read_fields(raw, now)
+
+    def _remember(self, shape: _Shape, key: list[str]) -> Source:
+        key = list(map(sys.intern, key))
+        source = self._source(dict(zip(shape.names, key, strict=True)), shape.service)
+        size = sum(map(len, key))
+        if size <= _LONGEST_REMEMBERED:
+            if self._remembered > _REMEMBERED_BYTES:
+                for other in self._shapes:
+                    other.sources.clear()
+                self._remembered = 0
+            self._remembered += 500 + 2 * size
+            shape.sources[tuple(key)] = source
+        return source
+
+    def _read_fields(self, raw: bytes, now: float) -> Line:
+        fields, suspect = self._fields(raw)
+        kind = _text(raw, fields.get("DATATYPE"))
+        if kind not in ("SERVICEPERFDATA", "HOSTPERFDATA"):
+            what = f"DATATYPE is {kind[:40]!r}, not SERVICEPERFDATA or HOSTPERFDATA" if kind else "no DATATYPE"
+            raise Rejected("line", what)
+        where = fields.get(kind)
+        if where is None:
+            raise Rejected("line", f"no {kind}")
+        self._refuse_forged(fields, where[0])
+        wanted = ("HOSTNAME", "SERVICEDESC", "GRAPHITEPREFIX", "GRAPHITEPOSTFIX", *self._more)
+        source = self._source({key: _text(raw, fields.get(key)) for key in wanted}, kind == "SERVICEPERFDATA")
+        timestamp = _timestamp(_text(raw, fields.get("TIMET")), now)
+        perfdata = memoryview(raw)[slice(*where)]
+        self._learn(raw, kind, wanted)
+        if len(perfdata) > CHUNK:
+            return Line(source, timestamp, perfdata, suspect)
+        return Line(source, timestamp, _perfdata(str(perfdata, "utf-8", "surrogateescape")), suspect)
+
+    def _source(self, values: dict[str, str], is_service: bool) -> Source:
+        host = _defined(values["HOSTNAME"])
+        if not host:
+            raise Rejected("line", "no HOSTNAME")
+        service = _defined(values.get("SERVICEDESC", "")) if is_service else None
+        prefix, postfix = _custom(values.get("GRAPHITEPREFIX", "")), _custom(values.get("GRAPHITEPOSTFIX", ""))
+        if service == "" and not prefix and not postfix:
+            raise Rejected("line", "no SERVICEDESC, GRAPHITEPREFIX or GRAPHITEPOSTFIX")
+        return Source(
+            host, service, prefix, postfix, tuple([(key, _custom(values.get(key, ""))) for key in self._more])
+        )
+
+    def _fields(self, raw: bytes) -> tuple[dict[str, tuple[int, int]], str]:
+        """Where the value of each known key begins and ends, and what behind the perfdata may be more of it."""
+        fields: dict[str, tuple[int, int]] = {}
+        suspect = b""
+        behind_perfdata = False
+        key, start = b"", 0
+        ends = chain(((match.start() - 1, match) for match in _KEY.finditer(raw)), ((len(raw), None),))
+        for end, match in ends:
+            if key in self._known:
+                if key.decode() in fields:
+                    raise Rejected("field-twice", f"{key.decode()} occurs twice")
+                fields[key.decode()] = (start, end)
+                behind_perfdata = key.endswith(b"PERFDATA")
+            elif behind_perfdata and not suspect and _ITEM_INSIDE.search(raw, start, max(end, start)):
+                suspect = raw[start - len(key) - 2 : min(end, start + 200)]
+            if match:
+                key, start = match[1], match.end()
+        return fields, suspect.decode("utf-8", "surrogateescape")
+
+    def _refuse_forged(self, fields: dict[str, tuple[int, int]], perfdata: int) -> None:
+        """All templates with the perfdata in the middle have the check command right behind it."""
+        command = fields.get("SERVICECHECKCOMMAND") or fields.get("HOSTCHECKCOMMAND")
+        for key in ("GRAPHITEPREFIX", "GRAPHITEPOSTFIX", "METRICTYPE", *self._more):
+            if command and key in fields and perfdata < fields[key][0] < command[0]:
+                raise Rejected(
+                    "forged",
+                    f"{key} between perfdata and check command: plugin output with a tab may have put it there",
+                )
+
+    def _learn(self, raw: bytes, kind: str, wanted: tuple[str, ...]) -> None:
+        """Remembers the template of a line, if every piece between tabs is a field and a known one follows the perfdata."""
+        found = tuple(_KEY.findall(raw)) if len(raw) <= CHUNK else ()
+        if not found or found in self._shape_keys or raw.count(b"\t") != len(found) - 1 or len(found) > _MOST_FIELDS:
+            return
+        keys = [key.decode() for key in found]
+        behind = found[keys.index(kind) + 1 :]
+        if keys[0] != "DATATYPE" or (behind and behind[0] not in self._known):
+            return
+        pieces = [f"{key}::([0-9]{{1,10}})" if key == "TIMET" else rf"{key}::([^\t]*+)" for key in keys[1:]]
+        pattern = re.compile("\t".join([f"DATATYPE::({kind})", *pieces]))
+        names = tuple(key for key in wanted if key in keys)
+        groups = tuple(keys.index(key) + 1 for key in ("TIMET", kind, *names))
+        if len(self._shapes) == _SHAPES:
+            self._shapes.pop()
+            self._shape_keys.clear()
+        self._shapes.insert(0, _Shape(pattern, groups, names, kind == "SERVICEPERFDATA", {}))
+        self._shape_keys.add(found)
 
 
-def _value(fields: dict[str, str], key: str) -> str:
-    value = fields.get(key, "").strip()
+def _perfdata(text: str) -> str:
+    return "" if text[:1] == "$" and _UNDEFINED.fullmatch(text.strip()) else text
+
+
+def _text(raw: bytes, where: tuple[int, int] | None) -> str:
+    """A field, up to the first tab."""
+    return (
+        raw[where[0] : min(where[1], where[0] + _LONGEST_FIELD)].partition(b"\t")[0].decode("utf-8", "surrogateescape")
+        if where
+        else ""
+    )
+
+
+def _defined(value: str) -> str:
+    value = value.strip()
     return "" if _UNDEFINED.fullmatch(value) else value
 
 
+def _custom(value: str) -> str:
+    """A custom variable; what begins with an undefined one is absent, as with Graphios."""
+    value = value.strip()
+    return "" if value.startswith("$_") else _UNDEFINED_INSIDE.sub("", value)
+
+
 def _timestamp(text: str, now: float) -> int:
+    text = text.strip()
     if not _TIME.fullmatch(text):
-        raise Rejected(f"TIMET is {text[:40]!r}, not epoch seconds" if text else "no TIMET")
+        raise Rejected("time", f"TIMET is {text[:40]!r}, not epoch seconds" if text else "no TIMET")
     timestamp = int(text)
-    if timestamp < EARLIEST or timestamp > now + LEEWAY:
-        raise Rejected(f"TIMET {timestamp} is {'before 2001' if timestamp < EARLIEST else 'more than a day ahead'}")
+    if not EARLIEST <= timestamp <= now + LEEWAY:
+        reason = "before 2001" if timestamp < EARLIEST else "more than a day ahead"
+        raise Rejected("time", f"TIMET {timestamp} is {reason}")
     return timestamp

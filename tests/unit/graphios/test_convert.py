@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphios import perfdata
-from graphios.convert import Reject, convert
-from graphios.names import LONGEST_NAME, Namer
+from graphios.configuration.settings import Names
+from graphios.convert import Converter, Reject
+from graphios.naming.rules import LONGEST_NAME
 from tests.unit.graphios.spool_lines import NOW, service_line
 
 CLEAN = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)* -?[0-9]+(\.[0-9]+)? [0-9]+\n")
@@ -18,7 +19,7 @@ CLEAN = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)* -?[0-9]+(\.[0-9]+)? [0-9]
 def converted(raw: bytes) -> tuple[list[str], list[Reject]]:
     lines: list[str] = []
     rejects: list[Reject] = []
-    for some, bad in convert(raw, Namer(), NOW):
+    for some, bad in Converter(Names()).convert(raw, NOW):
         lines += some
         rejects += bad
     return lines, rejects
@@ -96,4 +97,4 @@ def test_a_blank_line_is_nothing(raw: bytes) -> None:
 def test_every_reject_of_an_item_says_whose_it_is() -> None:
     _, rejects = converted(service_line("a=x", host="node7", service="Disk").rstrip("\n").encode())
     assert rejects == [Reject("perfdata", "perfdata of node7, Disk: not a number with a unit", b"a=x")]
-    assert perfdata.values("a=x")[1][0].text == "a=x"
+    assert perfdata.items("a=x")[1][0].text == "a=x"

@@ -6,23 +6,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphios.inputs.line import Rejected, parse_line
+from graphios.inputs.line import Line, LineReader, Rejected
+from graphios.perfdata import CHUNK
 from tests.unit.graphios.spool_lines import NOW, host_line, service_line
+
+
+def parse_line(text: str, now: float = NOW) -> Line:
+    """Read twice: the second time, the template is known already."""
+    reader, raw = LineReader(), text.encode("utf-8", "surrogatepass")
+    line = reader.read(raw, now)
+    assert reader.read(raw, now) == line
+    assert reader.read(raw, now) == line
+    return line
 
 
 def test_a_service_line() -> None:
     line = parse_line(service_line("a=1 b=2", prefix="mon", postfix="load").rstrip("\n"), NOW)
-    assert line == (NOW, "web01", "load", "mon", "load", "a=1 b=2")
+    assert line == (("web01", "load", "mon", "load", ()), NOW, "a=1 b=2", "")
 
 
 def test_a_host_line_has_no_service() -> None:
     line = parse_line(host_line("rta=1ms").rstrip("\n"), NOW)
-    assert line == (NOW, "web01", None, "", "", "rta=1ms")
+    assert line == (("web01", None, "", "", ()), NOW, "rta=1ms", "")
 
 
 def test_undefined_macros_count_as_absent() -> None:
     line = parse_line(service_line("$SERVICEPERFDATA$").rstrip("\n"), NOW)
-    assert (line.prefix, line.postfix, line.perfdata) == ("", "", "")
+    assert (line.source.prefix, line.source.postfix, line.perfdata) == ("", "", "")
 
 
 def test_the_classic_template_with_fields_behind_the_perfdata() -> None:
@@ -31,11 +41,11 @@ def test_the_classic_template_with_fields_behind_the_perfdata() -> None:
         "UNKNOWNKEY::z\t__class__::x\tGRAPHITEPREFIX::p\tGRAPHITEPOSTFIX::q"
     )
     line = parse_line(text, NOW)
-    assert (line.prefix, line.postfix, line.perfdata) == ("p", "q", "a::b::c=1")
+    assert (line.source.prefix, line.source.postfix, line.perfdata) == ("p", "q", "a::b::c=1")
 
 
 def test_a_tab_between_items_is_a_blank() -> None:
-    assert parse_line(service_line("a=1\tb=2").rstrip("\n"), NOW).perfdata == "a=1 b=2"
+    assert parse_line(service_line("a=1\tb=2").rstrip("\n"), NOW).perfdata == "a=1\tb=2"
 
 
 @pytest.mark.parametrize(
@@ -83,6 +93,119 @@ def test_a_clock_that_is_a_little_ahead_is_fine() -> None:
     assert parse_line(service_line("a=1", timet=NOW + 3600).rstrip("\n"), NOW).timestamp == NOW + 3600
 
 
+PNP = (
+    f"DATATYPE::SERVICEPERFDATA\tTIMET::{NOW}\tHOSTNAME::h\tSERVICEDESC::s\tSERVICEPERFDATA::{{}}\tSERVICECHECKCOMMAND::check!a=5\t"
+    "HOSTSTATE::UP\tHOSTSTATETYPE::HARD\tSERVICESTATE::OK\tSERVICESTATETYPE::HARD"
+)
+ICINGA_HOST = f"DATATYPE::HOSTPERFDATA\tTIMET::{NOW}\tHOSTNAME::h\tHOSTPERFDATA::{{}}\tHOSTCHECKCOMMAND::hostalive\t"
+    "HOSTSTATE::UP\tHOSTSTATETYPE::HARD"
+OMD = (
+    f"DATATYPE::SERVICEPERFDATA\tTIMET::{NOW}\tHOSTNAME::h\tSERVICEDESC::s\tSERVICEPERFDATA::{{}}\tSERVICECHECKCOMMAND::c\tSERVICESTATE::0\t"
+    "SERVICESTATETYPE::1\tNAGFLUX:TAG::$_SERVICENAGFLUX_TAG$\tNAGFLUX:FIELD::x=5"
+)
+GRAPHIOS = (
+    f"DATATYPE::SERVICEPERFDATA\tTIMET::{NOW}\tHOSTNAME::h\tSERVICEDESC::s\tSERVICEPERFDATA::{{}}\tSERVICECHECKCOMMAND::c\tHOSTSTATE::UP\t"
+    "HOSTSTATETYPE::HARD\tSERVICESTATE::OK\tSERVICESTATETYPE::HARD\tGRAPHITEPREFIX::$_SERVICEGRAPHITEPREFIX$\t"
+    "GRAPHITEPOSTFIX::$_SERVICEGRAPHITEPOSTFIX$\tMETRICTYPE::$_SERVICEMETRICTYPE$"
+)
+MIDDLE = {"pnp4nagios": PNP, "icinga-host": ICINGA_HOST, "omd": OMD, "graphios": GRAPHIOS}
+
+
+@pytest.mark.parametrize("template", MIDDLE.values(), ids=MIDDLE)
+def test_templates_with_the_perfdata_in_the_middle(template: str) -> None:
+    line = parse_line(template.format("test::check_x::a=1 b=2"))
+    assert (line.source.host, line.source.prefix, line.perfdata) == ("h", "", "test::check_x::a=1 b=2")
+    assert line.suspect == ""
+
+
+@pytest.mark.parametrize("template", MIDDLE.values(), ids=MIDDLE)
+@pytest.mark.parametrize("key", ["HOSTNAME", "TIMET", "DATATYPE", "GRAPHITEPREFIX", "GRAPHITEPOSTFIX", "METRICTYPE"])
+def test_plugin_output_with_a_tab_forges_no_field_there(template: str, key: str) -> None:
+    with pytest.raises(Rejected) as refusal:
+        parse_line(template.format(f"a=1\t{key}::victim"))
+    assert key in str(refusal.value)
+    assert refusal.value.kind in ("field-twice", "forged")
+
+
+@pytest.mark.parametrize("template", MIDDLE.values(), ids=MIDDLE)
+def test_a_tab_in_plugin_output_cuts_nothing_off(template: str) -> None:
+    assert parse_line(template.format("a=1\tb::c=2\t\td=3")).perfdata == "a=1\tb::c=2\t\td=3"
+
+
+@pytest.mark.parametrize("template", MIDDLE.values(), ids=MIDDLE)
+def test_what_may_be_items_or_a_field_is_named(template: str) -> None:
+    line = parse_line(template.format("a=1\tFOO::x=1 b=2"))
+    assert (line.perfdata, line.suspect) == ("a=1", "FOO::x=1 b=2")
+
+
+def test_a_custom_field_between_known_ones_is_ignored_without_a_word() -> None:
+    line = parse_line(
+        f"DATATYPE::HOSTPERFDATA\tTIMET::{NOW}\tHOSTNAME::h\tNOTE::x=5\tHOSTPERFDATA::a=1\tHOSTGROUP::linux"
+    )
+    assert (line.perfdata, line.suspect) == ("a=1", "")
+
+
+def test_fields_asked_for_by_name() -> None:
+    raw = f"DATATYPE::HOSTPERFDATA\tTIMET::{NOW}\tHOSTNAME::h\tHOSTGROUP::linux\tHOSTPERFDATA::a=1".encode()
+    reader = LineReader(("HOSTGROUP", "SITE"))
+    for _ in range(2):
+        assert reader.read(raw, NOW).source.more == (("HOSTGROUP", "linux"), ("SITE", ""))
+    with pytest.raises(Rejected, match="HOSTGROUP occurs twice"):
+        reader.read(raw + b"\tHOSTGROUP::windows", NOW)
+
+
+@pytest.mark.parametrize("ending", ["\r", " ", "\t"])
+def test_line_ends_of_other_systems(ending: str) -> None:
+    line = parse_line(f"HOSTNAME::h\tDATATYPE::HOSTPERFDATA\tHOSTPERFDATA::a=1\tTIMET::{NOW}{ending}")
+    assert (line.timestamp, line.perfdata) == (NOW, "a=1")
+
+
+@pytest.mark.parametrize(
+    ("prefix", "meant"),
+    [
+        ("$_HOSTGRAPHITEPREFIX$", ""),
+        ("$_HOSTGRAPHITEPREFIX$.x", ""),
+        ("mon.$_HOSTSITE$", "mon."),
+        ("$host.vars.graphite_prefix$", ""),
+        ("a$b", "a$b"),
+        ("", ""),
+    ],
+)
+def test_undefined_macros_in_a_prefix(prefix: str, meant: str) -> None:
+    text = host_line("a=1").rstrip("\n").replace("$_HOSTGRAPHITEPREFIX$", prefix)
+    assert parse_line(text).source.prefix == meant
+
+
+def test_the_perfdata_of_a_very_long_line_is_not_copied() -> None:
+    raw = PNP.format("a=1 " * CHUNK).encode()
+    perfdata = LineReader().read(raw, NOW).perfdata
+    assert isinstance(perfdata, memoryview)
+    assert bytes(perfdata) == b"a=1 " * CHUNK
+    assert perfdata.obj is raw
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    reader = LineReader()
+    for number in range(30_000):
+        reader.read(service_line("a=1", host=f"{number}-{'x' * 900}").rstrip("\n").encode(), NOW)
+    kept = [source for shape in reader._shapes for source in shape.sources]
+    assert 0 < sum(500 + sum(map(len, key)) for key in kept) < 10_000_000
+
+
+@given(
+    st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"])), st.sampled_from(sorted(MIDDLE.values()))
+)
+def test_no_perfdata_in_the_middle_changes_host_service_or_time_of_its_line(perfdata: str, template: str) -> None:
+    reader = LineReader()
+    reader.read(template.format("a=1").encode(), NOW)
+    try:
+        line = reader.read(template.replace("{}", perfdata).encode(), NOW)
+    except Rejected as refusal:
+        assert refusal.kind in ("field-twice", "forged")  # noqa: PT017
+        return
+    assert (line.timestamp, line.source.host, line.source.prefix, line.source.postfix) == (NOW, "h", "", "")
+
+
 @given(st.text(st.characters(exclude_characters="\n")))
 def test_no_perfdata_changes_host_service_or_time_of_its_line(perfdata: str) -> None:
     try:
@@ -90,4 +213,4 @@ def test_no_perfdata_changes_host_service_or_time_of_its_line(perfdata: str) -> 
     except Rejected as refusal:
         assert "occurs twice" in str(refusal)  # noqa: PT017
         return
-    assert (line.timestamp, line.host, line.service, line.prefix, line.postfix) == (NOW, "web01", "load", "", "")
+    assert (line.timestamp, line.source) == (NOW, ("web01", "load", "", "", ()))

@@ -44,6 +44,11 @@ def test_every_metric_of_the_corpus_is_right_and_none_is_invented(case: dict[str
     assert [simple(metric) for metric in metrics] == expected(case)
 
 
+def labels_and_values(text: str) -> tuple[list[tuple[str, str]], list[perfdata.Bad]]:
+    good, bad, _ = perfdata.items(text)
+    return [(perfdata.unquoted(label), value) for label, value in good], bad
+
+
 RULES = [
     ("'it's'=5", [("it's", "5")], []),
     ("'a''=b'=5", [("a'=b", "5")], []),
@@ -82,7 +87,7 @@ RULES = [
 def test_a_bad_item_is_named_and_the_good_ones_around_it_survive(
     text: str, good: list[tuple[str, str]], reasons: list[str]
 ) -> None:
-    values, bad = perfdata.values(text)
+    values, bad = labels_and_values(text)
     assert values == good
     assert [item.reason for item in bad] == reasons
     assert all(item.text and item.text.rstrip(".") in text for item in bad)
@@ -133,7 +138,7 @@ TEXTS = st.one_of(st.text(), st.lists(PIECES, max_size=40).map("".join))
 @given(TEXTS)
 def test_fast_and_careful_parser_agree_on_any_text(text: str) -> None:
     metrics, bad = perfdata.parse(text)
-    assert perfdata.values(text) == (
+    assert labels_and_values(text) == (
         [(metric.label, metric.value) for metric in metrics if metric.value is not None],
         bad,
     )
@@ -141,7 +146,7 @@ def test_fast_and_careful_parser_agree_on_any_text(text: str) -> None:
 
 @given(TEXTS)
 def test_any_value_that_comes_out_is_a_plain_decimal_that_float_can_hold(text: str) -> None:
-    values, _ = perfdata.values(text)
+    values, _ = labels_and_values(text)
     for label, value in values:
         assert re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value)
         assert abs(float(value)) < float("inf")
@@ -162,7 +167,7 @@ UNITS = st.sampled_from(["", "s", "%", "B", "KB", "c", "µs", "EB"])
 @given(st.lists(st.tuples(LABELS, NUMBERS, UNITS), max_size=20))
 def test_what_the_guidelines_allow_comes_back_exactly(items: list[tuple[str, str, str]]) -> None:
     text = " ".join(f"'{label}'={number}{unit};1:2;@~:5;0;10" for label, number, unit in items)
-    values, bad = perfdata.values(text)
+    values, bad = labels_and_values(text)
     assert bad == []
     assert [label for label, _ in values] == [label for label, _, _ in items]
     for (_, value), (_, number, _) in zip(values, items, strict=True):
@@ -174,21 +179,22 @@ def test_what_the_guidelines_allow_comes_back_exactly(items: list[tuple[str, str
 @settings(max_examples=20, deadline=None)
 @given(st.lists(PIECES, min_size=1, max_size=30).map("".join))
 def test_a_long_text_is_parsed_in_pieces_with_the_same_result(text: str) -> None:
-    # Beyond CHUNK characters the text is cut between items; the result must not show where.
+    # Beyond CHUNK bytes the text is cut between items; the result must not show where.
     long = " ".join(f"m{number}={number}.5s;1;2" for number in range(4000))
-    around = f"{long} {text} {long}"
-    metrics, bad = perfdata.parse(around)
-    assert perfdata.values(around) == (
-        [(metric.label, metric.value) for metric in metrics if metric.value is not None],
-        bad,
-    )
+    around = f"{long} {text} {long} {text} {long}"
+    good, bad, unknown = perfdata.items(around)
+    assert len(around) > 3 * perfdata.CHUNK
+    pieces = list(perfdata.stream(around.encode()))
+    assert [item for some, _, _ in pieces for item in some] == good
+    assert [item for _, some, _ in pieces for item in some] == bad
+    assert [item for _, _, some in pieces for item in some] == unknown
 
 
 def test_memory_is_bounded_whatever_the_size_of_the_text() -> None:
-    text = "x.y.z=1;2;3 " * 200_000
-    most = max(len(good) for good, _ in perfdata.chunks(text))
-    assert most <= perfdata.CHUNK
-    assert sum(len(good) for good, _ in perfdata.chunks(text)) == 200_000
+    text = b"x.y.z=1;2;3 " * 200_000
+    counts = [len(good) for good, _, _ in perfdata.stream(text)]
+    assert max(counts) <= perfdata.CHUNK
+    assert sum(counts) == 200_000
 
 
 HOSTILE = [
@@ -206,8 +212,8 @@ HOSTILE = [
 
 @pytest.mark.parametrize("text", HOSTILE, ids=[text[:6] for text in HOSTILE])
 def test_no_text_makes_the_work_grow_faster_than_its_length(text: str) -> None:
-    # Steps are counted by how often a chunk comes: quadratic work would not end within the test run's time limit.
-    assert sum(len(good) + len(bad) for good, bad in perfdata.chunks(text)) <= len(text)
+    pieces = list(perfdata.stream(text.encode()))
+    assert sum(len(good) + len(bad) for good, bad, _ in pieces) <= len(text)
 
 
 def test_a_bounded_fuzzer_run_finds_no_text_that_breaks_the_parser() -> None:
@@ -222,7 +228,7 @@ def test_a_bounded_fuzzer_run_finds_no_text_that_breaks_the_parser() -> None:
             )
         mutated = "".join(text)
         metrics, bad = perfdata.parse(mutated)
-        assert perfdata.values(mutated) == (
+        assert labels_and_values(mutated) == (
             [(metric.label, metric.value) for metric in metrics if metric.value is not None],
             bad,
         ), mutated
