@@ -9,8 +9,6 @@ from typing import NoReturn
 from graphios import configuration
 from graphios.configuration.settings import Settings
 
-DEFAULT_CONFIG = Path("/etc/graphios/graphios.ini")
-
 
 class Parser(argparse.ArgumentParser):
     """For `graphios NAME`; `description` is shown as it is written."""
@@ -26,15 +24,19 @@ class Parser(argparse.ArgumentParser):
 
     def add_config(self) -> None:
         """Declare --config FILE; its value is None where it is not given."""
-        self.add_argument("--config", metavar="FILE", type=Path, help=f"configuration (default {DEFAULT_CONFIG})")
+        said = f"configuration (default {configuration.DEFAULT_PATH})"
+        self.add_argument("--config", metavar="FILE", type=Path, help=said)
 
     def error(self, message: str) -> NoReturn:
         """End with the mistake in one line."""
         self.exit(3, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def load(path: Path | None) -> Settings | None:
-    """The configuration in `path`, or in the default place; None where none was asked for and none is there. Raises ConfigError."""
-    if path is None and not DEFAULT_CONFIG.exists():
+def load(path: Path | None, secrets: bool = False) -> Settings | None:
+    """The configuration in `path`, or in the default place; None where none was asked for and none is there. Raises ConfigError.
+
+    Password and token files are opened only with `secrets`.
+    """
+    if path is None and not configuration.DEFAULT_PATH.exists():
         return None
-    return configuration.load(path or DEFAULT_CONFIG)
+    return configuration.load(path or configuration.DEFAULT_PATH, secrets=secrets, need_input=False)

@@ -21,6 +21,7 @@ from graphios.commands import options as command_line
 from graphios.commands.status_document import Document, Process, StatusError, process, read
 from graphios.commands.status_progress import Progress
 from graphios.commands.status_table import lines, problems
+from graphios.configuration.settings import Settings
 from graphios.errors import GraphiosError
 
 RUN_FILE = Path("/run/graphios/status.json")
@@ -83,6 +84,15 @@ def look_at(opts: argparse.Namespace) -> Look:
     wrong = problems(document, found, now)
     code = 3 if found.state == "unknown" else 2 if wrong else 0
     return Look(code, document, found, wrong, now)
+
+
+def running_now(settings: Settings) -> bool:
+    """Whether a graphios with this configuration runs, as far as its status tells."""
+    try:
+        document = _find(None, settings.path)
+    except GraphiosError:
+        return False
+    return process(document, time.time()).state == "running"
 
 
 def _find(file: Path | None, config: Path | None) -> Document:
