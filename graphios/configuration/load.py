@@ -107,12 +107,19 @@ def _names(names: Section, rules: Section, rewrite: Section) -> Names:
     ):
         if names[needed] != value and names.changed(option):
             raise names.wrong(f"{option} needs {needed} = {value}, and {needed} is {names[needed]}")
-    return Names(
+    found = Names(
         **names.values,
         include=rules["include"],
         exclude=rules["exclude"],
         rewrite=tuple(rewrite.values.values()),
     )
+    from graphios.naming import schemes  # which imports the settings in turn
+
+    try:
+        schemes.check(found)
+    except ValueError as error:
+        raise names.wrong(str(error)) from None
+    return found
 
 
 def _same_carbon(path: Path, receivers: Iterable[BackendSettings]) -> Iterable[str]:

@@ -31,11 +31,10 @@ def fields_of(text: str, allowed: tuple[str, ...] = FIELDS) -> set[str]:
 
 
 def template(text: str) -> str:
-    """A metric name with fields in braces, one of them {label}."""
-    if "label" not in fields_of(text):
-        raise ValueError("must hold {label}: without it all values of a service would be one series")
+    """A metric name with fields in braces."""
+    fields_of(text)
     literal = re.sub(r"\{\w+\}", "", text)
-    if not re.fullmatch(r"[A-Za-z0-9_.-]*", literal):
+    if not re.fullmatch(r"[A-Za-z0-9_.-]*", literal) or not text:
         raise ValueError("may hold, besides fields, letters, digits, _, - and dots only")
     return text
 
