@@ -1,9 +1,10 @@
-"""The command `graphios`: carries Nagios perfdata from a spool directory to Graphite."""
+"""The command `graphios`: carries Nagios perfdata from spool directories to Graphite and others."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import logging
 import os
 import signal
@@ -13,18 +14,27 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from graphios import config as configuration
-from graphios.convert import convert
-from graphios.delivery.rejects import escaped
-from graphios.delivery.shipper import Shipper
+from graphios import configuration, notify
+from graphios.configuration.settings import Settings
+from graphios.delivery.shipper import Shipper, Stop
 from graphios.errors import GraphiosError, Stopped
-from graphios.inputs.spool import Spool
-from graphios.names import Namer
 from graphios.version import VERSION
+
+log = logging.getLogger("graphios")
 
 EXIT_CODES = """\
 exit codes: 0 everything delivered (or ended by SIGTERM or SIGINT); 1 delivered, but some lines or items were rejected;
-            2 not everything could be delivered, the rest is still in the spool; 3 wrong option or configuration, or the spool is in use"""
+            2 not everything could be delivered, the rest is still in the spool; 3 wrong option or configuration, or the spool is in use
+
+commands (each with its own --help): {commands}"""
+
+COMMANDS = {
+    "status": "graphios.commands.status",
+    "explain": "graphios.commands.explain",
+    "check-config": "graphios.commands.check_config",
+    "backfill": "graphios.commands.backfill",
+}
+"""Subcommands, each in a module with main(argv) -> exit code."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -32,11 +42,11 @@ class _Parser(argparse.ArgumentParser):
         self.exit(3, f"graphios: {message} (see graphios --help)\n")
 
 
-def _options(argv: list[str] | None) -> argparse.Namespace:
+def _options(argv: list[str]) -> argparse.Namespace:
     parser = _Parser(
         prog="graphios",
         description=__doc__,
-        epilog=EXIT_CODES,
+        epilog=EXIT_CODES.format(commands=", ".join(COMMANDS)),
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -46,8 +56,14 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
         type=Path,
         help=f"configuration (default {configuration.DEFAULT_PATH}); sample: {configuration.SAMPLE}",
     )
-    parser.add_argument("--once", action="store_true", help="work off what is in the spool, with one try, and end")
-    parser.add_argument(
+    way = parser.add_mutually_exclusive_group()
+    way.add_argument("--once", action="store_true", help="work off what is in the spool, with one try, and end")
+    way.add_argument(
+        "--stdin",
+        action="store_true",
+        help="read perfdata lines from standard input to its end, and end when they and the spool are delivered",
+    )
+    way.add_argument(
         "--dry-run",
         action="store_true",
         help="print the lines carbon would get, and to standard error what would be rejected; touches nothing",
@@ -58,9 +74,11 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit code, see EXIT_CODES."""
-    options = _options(argv)
+    argv = sys.argv[1:] if argv is None else argv
     try:
-        return _main(options)
+        if argv and argv[0] in COMMANDS:
+            return int(importlib.import_module(COMMANDS[argv[0]]).main(argv[1:]))
+        return _main(_options(argv))
     except GraphiosError as error:
         print(f"graphios: {error}", file=sys.stderr)
         return 3
@@ -81,67 +99,123 @@ def _main(options: argparse.Namespace) -> int:
         raise GraphiosError(
             f"no configuration: give --config FILE or write {path}; {configuration.SAMPLE} is a sample with every option"
         )
-    config = configuration.load(path)
-    if options.dry_run:
-        return _dry_run(config)
-    _log_to_stderr(config.log_level)
-    stop = threading.Event()
+    settings = configuration.load(path, need_input=not options.stdin)
+    if options.dry_run or settings.dry_run:
+        from graphios.dry_run import dry_run
+
+        return dry_run(settings)
+    _log_to_stderr(settings.log_level)
+    stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    shipper = Shipper(config, lambda seconds: void(stop.wait(seconds)), stop.is_set)
-    shipper.start()
+        signal.signal(number, lambda *_: stop.end())
+    shipper = Shipper(settings, stop, running=not options.once)
+    shipper.open()
     if options.once:
         return _once(shipper)
-    logging.getLogger("graphios").info(
-        "graphios %s: %s to carbon %s port %d", VERSION, config.spool_directory, config.carbon_host, config.carbon_port
-    )
-    shipper.run()
-    return 0
+    if options.stdin:
+        return _stdin(shipper, stop)
+    signal.signal(signal.SIGHUP, lambda *_: stop.read_again())
+    return _serve(shipper, stop)
 
 
-def void(_: object) -> None:
-    """Drops a result."""
+def _introduce(settings: Settings) -> str:
+    inputs = [spool.directory for spool in settings.spools] + [fifo.path for fifo in settings.fifos]
+    return ", ".join(inputs)
+
+
+def _serve(shipper: Shipper, stop: Stop) -> int:
+    """Until told to end; SIGHUP makes it read its configuration again."""
+    while True:
+        said = f"{_introduce(shipper.settings)} to {shipper.receivers}"
+        log.info("graphios %s: %s", VERSION, said)
+        notify.ready(said)
+        shipper.run()
+        if stop.process.is_set():
+            notify.stopping()
+            shipper.close()
+            return 0
+        notify.reloading()
+        shipper = _reloaded(shipper, stop)
+
+
+def _reloaded(shipper: Shipper, stop: Stop) -> Shipper:
+    old = shipper.settings
+    try:
+        settings = configuration.load(old.path)
+    except GraphiosError as error:
+        log.error("the configuration is not used, the old one stays: %s", error)
+        settings = old
+    shipper.close(keep=settings)
+    stop.go_on()
+    new = Shipper(settings, stop, running=True, before=shipper)
+    try:
+        new.open()
+    except GraphiosError as error:
+        if settings == old:
+            raise
+        log.error("the configuration can't be used, the old one stays: %s", error)
+        new.release()
+        new = Shipper(old, stop, running=True, before=shipper)
+        new.open()
+    else:
+        logging.getLogger("graphios").setLevel(settings.log_level.upper())
+    return new
 
 
 def _once(shipper: Shipper) -> int:
+    """One look, one try for each batch."""
     try:
-        shipper.once()
-    except GraphiosError as error:
-        print(f"graphios: {error}; {len(shipper.spool.scan())} files are still in the spool", file=sys.stderr)
-        return 2
+        errors, unfinished = shipper.once()
     except Stopped:
+        shipper.close()
         print("graphios: told to end before everything was delivered", file=sys.stderr)
         return 2
-    if shipper.trouble:
+    waiting = shipper.waiting
+    shipper.close()
+    if errors:
+        text = "; ".join(str(error) for error in errors)
+        print(f"graphios: {text}; {waiting} files are still in the spool", file=sys.stderr)
         return 2
-    if shipper.unfinished:
-        print(f"graphios: {shipper.unfinished} files may still be written to; left for later", file=sys.stderr)
+    if shipper.troubles.said:
         return 2
-    return 1 if shipper.rejected else 0
+    if unfinished:
+        print(f"graphios: {unfinished} files may still be written to; left for later", file=sys.stderr)
+        return 2
+    return 1 if shipper.rejects.count else 0
 
 
-def _dry_run(config: configuration.Config) -> int:
-    """Needs no lock: nothing is sent, removed or written."""
-    spool = Spool(config.spool_directory)
-    namer = Namer(config.base, config.cleaning == "unique", lambda text: print(f"graphios: {text}", file=sys.stderr))
-    rejected = 0
-    trouble = 0
-    for entry in spool.scan():
+class _StandardInput(threading.Thread):
+    """Puts it into the inbox: from there on it is as safe as any spool file."""
+
+    def __init__(self, inbox: str, stop: Stop) -> None:
+        super().__init__(name="standard input", daemon=True)
+        self._inbox, self._stop = inbox, stop
+        self.error = ""
+
+    def run(self) -> None:
+        """Reads to the end."""
+        from graphios.inputs.fifo import read_all
+
         try:
-            with spool.open(entry.name) as file:
-                for number, raw in file.lines():
-                    for lines, rejects in convert(raw, namer, time.time()):
-                        sys.stdout.write("".join(lines))
-                        rejected += len(rejects)
-                        for reject in rejects:
-                            where = f"{escaped(os.fsencode(entry.name))}:{number}"
-                            reason = escaped(reject.reason.encode("utf-8", "surrogateescape"))
-                            print(f"rejected {where}: {reason}: {escaped(reject.raw)}", file=sys.stderr)
-        except GraphiosError as error:
-            print(f"graphios: {error}", file=sys.stderr)
-            trouble += 1
-    sys.stdout.flush()
-    return 2 if trouble else 1 if rejected else 0
+            read_all(sys.stdin.buffer, self._inbox, self._stop.process)
+        except (OSError, GraphiosError) as error:
+            self.error = str(error)
+
+
+def _stdin(shipper: Shipper, stop: Stop) -> int:
+    """Ships while standard input is read, and until all is delivered after its end."""
+    source = _StandardInput(str(shipper.inbox), stop)
+    source.start()
+    shipper.run(lambda: not source.is_alive())
+    source.join(1)
+    shipper.close()
+    if source.error:
+        print(f"graphios: standard input: {source.error}", file=sys.stderr)
+        return 2
+    if stop.process.is_set():
+        print("graphios: told to end before everything was delivered", file=sys.stderr)
+        return 2
+    return 1 if shipper.rejects.count else 0
 
 
 def _log_to_stderr(level: str) -> None:

@@ -1,193 +1,397 @@
-"""Works off the spool: files oldest first, their lines in batches to carbon; a file is removed when carbon has taken all of it.
-
-What can't be delivered now is tried again with growing pauses, always the same batch: nothing is parsed twice while carbon is down, and
-memory holds one batch and one line.
-"""
+"""Puts the parts together: one lane for each backend, and the thread that looks into the spools, keeps the limits and tells the status."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import random
+import os
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 
-from graphios.backends.carbon import Carbon
-from graphios.config import Config
-from graphios.convert import convert
-from graphios.delivery.rejects import RejectFile, escaped
+from graphios.backends.base import Backend
+from graphios.backends.make import make
+from graphios.configuration.settings import BackendSettings, CarbonBackend, Settings
+from graphios.convert import Converter
+from graphios.delivery import status
+from graphios.delivery.catalog import Scan, Selector, scan
+from graphios.delivery.lane import Lane, Rooms
+from graphios.delivery.limits import Limiter
+from graphios.delivery.progress import Progress
+from graphios.delivery.reader import Common, Reader
+from graphios.delivery.rejects import RejectFile, Watermark
+from graphios.delivery.removal import Removal
+from graphios.delivery.set_aside import SetAside
+from graphios.delivery.troubles import Troubles
+from graphios.delivery.window import Window
 from graphios.errors import GraphiosError, Stopped
-from graphios.inputs.spool import Spool, SpoolError, SpoolFile
-from graphios.names import Namer
+from graphios.inputs.settle import Settling
+from graphios.inputs.spool import DirectoryLock, Oldest, Spool, SpoolError
+from graphios.version import VERSION
 
 log = logging.getLogger("graphios")
 
-_FIRST_PAUSE = 0.05
-_REMIND = 300.0
-"""Seconds between two log lines about the same trouble."""
+_STATUS = 2.0
+_CHORES = 1.0
 _REPORT = 60.0
+_PATIENCE = 4.0
+"""Seconds the lanes have to end; they are given up then, and nothing undelivered is removed."""
+_REMOVALS = 10.0
+
+
+class Stop:
+    """Tells everything to end: the process, or this configuration only."""
+
+    def __init__(self) -> None:
+        self.process = threading.Event()
+        self._wake = threading.Event()
+        self.reload = threading.Event()
+
+    def end(self) -> None:
+        """The process shall end."""
+        self.process.set()
+        self._wake.set()
+
+    def read_again(self) -> None:
+        """The configuration shall be read again."""
+        self.reload.set()
+        self._wake.set()
+
+    def told(self) -> bool:
+        """Whether work shall stop."""
+        return self._wake.is_set()
+
+    def sleep(self, seconds: float) -> None:
+        """Waits so long, or until told to stop."""
+        self._wake.wait(seconds)
+
+    def go_on(self) -> None:
+        """Work may begin again, unless the process shall end."""
+        self.reload.clear()
+        if not self.process.is_set():
+            self._wake.clear()
 
 
 class Shipper:
-    """One spool, one carbon."""
+    """All spools and backends of one configuration."""
 
-    def __init__(self, config: Config, sleep: Callable[[float], None], stopping: Callable[[], bool]) -> None:
-        """`sleep` pauses for that many seconds, or less when the process shall end; `stopping` says whether it shall."""
-        self._config = config
-        self._sleep = sleep
-        self._stopping = stopping
-        self.spool = Spool(config.spool_directory)
-        self._carbon = Carbon(
-            config.carbon_host,
-            config.carbon_port,
-            config.connect_timeout,
-            config.send_timeout,
-            config.ack_timeout,
-            stopping,
-        )
-        self._namer = Namer(config.base, config.cleaning == "unique", log.warning)
-        self._rejects = RejectFile(config.reject_file, config.reject_bytes)
-        self._batch: list[str] = []
-        self._batch_bytes = 0
-        self._read: list[SpoolFile] = []  # files whose last line is in the batch
-        self._kept: set[tuple[int, str, int]] = set()  # delivered, but removing failed
-        self.sent = self.removed = self.unfinished = 0
-        self.trouble = 0  # complaints in this round
-        self._told: dict[str, float] = {}
+    def __init__(self, settings: Settings, stop: Stop, running: bool, before: Shipper | None = None) -> None:
+        """`running`: a daemon, not a single run. `before`: what ran until now (and was closed) in this process, whose backends and figures are
+        kept where their settings are the same."""
+        self.settings, self._stop, self._running = settings, stop, running
+        state = settings.state_directory
+        self.inbox = state / "inbox"
+        self._spools = [Spool(spool.directory, spool.files) for spool in settings.spools]
+        self._inbox = Spool(str(self.inbox))
+        self._state_lock = DirectoryLock(str(state), "state directory")
+        self.started: float = before.started if before else time.time()
+        self._before = before
+        self.troubles = Troubles()
+        self.rejects = RejectFile(settings.reject_file, settings.reject_bytes)
+        self.counts: Counter[str] = before.counts if before else Counter()
+        if before:
+            self.rejects.by_kind = before.rejects.by_kind
+        self.lanes: list[Lane] = []
+        self._scan = Scan([], Oldest(), [], {})
+        self._scan_seconds = 0.0
         self._reported = (0, 0, 0)
+        self.watcher: Callable[[float], object] = stop.sleep
+        self._due: dict[str, float] = {}
+        self._halted = threading.Event()
+
+    # --- opening and closing
+
+    def open(self) -> None:
+        """Makes the directories, takes the locks, looks whether rejects can be written, and makes the backends. Raises GraphiosError."""
+        settings = self.settings
+        for spool in self._spools:
+            spool.lock()
+            if not spool.writable:
+                self.troubles.say(
+                    spool.directory, f"spool {spool.directory}: not writable, so delivered files will stay there"
+                )
+        try:
+            self.inbox.mkdir(mode=0o750, parents=True, exist_ok=True)
+        except OSError as error:
+            raise SpoolError(f"state directory {self.inbox}: {error.strerror}") from error
+        self._state_lock.lock()
+        self.rejects.check()
+        self._build()
+        for warning in settings.warnings:
+            log.warning("%s", warning)
+
+    def _build(self) -> None:
+        settings, state = self.settings, self.settings.state_directory
+        names = [backend.name for backend in settings.backends]
+        directories = [spool.directory for spool in settings.spools]
+        self.progress = Progress(state / "progress.db")
+        self.progress.clean(names, [*directories, str(self.inbox)])
+        carbons = [backend for backend in settings.backends if isinstance(backend, CarbonBackend)]
+        keep = max([settings.settle, *(carbon.replay_seconds for carbon in carbons)])
+        most = max((carbon.replay_bytes for carbon in carbons), default=1024**3)
+        self.window = Window(state, directories, self.inbox, self._running, keep, most)
+        watermark = Watermark()
+        self.removal = Removal(self.progress, self.window, watermark, self.troubles, names)
+        self._limiter = Limiter(
+            settings.limits,
+            self.progress,
+            self.window,
+            self.troubles,
+            lambda: frozenset(lane.name for lane in self.lanes if lane.backend.forgets),
+        )
+        if self._before:
+            self._limiter.dropped = self._before._limiter.dropped
+            self.removal.removed = self._before.removal.removed
+        settling = Settling(settings.settle, self._running)
+        self._common = Common(
+            self.progress,
+            self.rejects,
+            watermark,
+            settling,
+            self.counts,
+            threading.Lock(),
+            str(self.inbox),
+            self.troubles,
+        )
+        self.set_aside = SetAside(state)
+        rooms = Rooms(self._common, self.window, self.removal, self.set_aside, self._sleep, self._is_over)
+        self.lanes = [self._lane(backend, rooms) for backend in settings.backends]
+
+    def _is_over(self) -> bool:
+        return self._halted.is_set() or self._stop.told()
+
+    def _sleep(self, seconds: float) -> None:
+        self._stop.sleep(seconds)
+
+    def _lane(self, settings: BackendSettings, rooms: Rooms) -> Lane:
+        old = self._old_lane(settings)
+        backend: Backend = old.backend if old else make(settings, self._stop.told)
+        converter = Converter(self.settings.names, backend.takes, log.warning)
+        reader = Reader(
+            settings.name, converter, backend.takes, settings.delivery.batch_bytes, self._common, self._is_over
+        )
+        lane = Lane(settings, backend, reader, rooms)
+        if old:
+            lane.counts, lane.last_success, lane.pending = old.counts, old.last_success, old.pending
+        return lane
+
+    def _old_lane(self, settings: BackendSettings) -> Lane | None:
+        for lane in self._before.lanes if self._before else ():
+            if lane.settings == settings and lane.join(0):
+                return lane
+        return None
+
+    def close(self, keep: Settings | None = None) -> None:
+        """Ends the lanes, as far as they end in time, and gives everything up; of backends only those that `keep` does not use."""
+        self._halted.set()
+        deadline = time.monotonic() + _PATIENCE
+        for lane in self.lanes:
+            if lane.join(max(0.0, deadline - time.monotonic())):
+                if keep is None or lane.settings not in keep.backends:
+                    lane.backend.close()
+            else:
+                log.warning("%s: did not end in time; what it had not acknowledged stays in the spool", lane.name)
+        self.tell(running=keep is not None)
+        self.progress.close()
+        self.release()
+
+    def release(self) -> None:
+        """Gives the locks up."""
+        for lock in (*self._spools, self._state_lock):
+            lock.unlock()
+
+    # --- looking into the spools
+
+    def look(self) -> Scan:
+        """Looks into the spools, hands what is found to the lanes, and keeps the limits."""
+        began = time.monotonic()
+        for spool in self._spools:
+            self._lock_again(spool)
+        selectors = {lane.name: Selector(self.progress, lane.name, lane.reader.failed) for lane in self.lanes}
+        self._scan = found = scan([*self._spools, self._inbox], selectors, self._scan_trouble)
+        for lane in self.lanes:
+            lane.todo.put(found.lanes[lane.name])
+        self._limiter.enforce(found.oldest)
+        if found.finished and self._is_time("removals", _REMOVALS):
+            self.removal.consider(found.finished)
+        self._scan_seconds = time.monotonic() - began
+        return found
+
+    def _lock_again(self, spool: Spool) -> None:
+        """A directory that vanished and came back is another one."""
+        with contextlib.suppress(GraphiosError):
+            spool.lock()
+
+    def _scan_trouble(self, directory: str, text: str) -> None:
+        if text:
+            self.troubles.say(f"scan {directory}", text)
+        else:
+            self.troubles.over(f"scan {directory}")
+
+    # --- a daemon
+
+    def run(self, finished: Callable[[], bool] | None = None) -> None:
+        """Works until told to stop; or, once `finished` says that no more is to come, until all is delivered."""
+        for lane in self.lanes:
+            lane.start(replay=lane.pending or not (self._before and self._old_lane(lane.settings)))
+        last = 0.0
+        while not self._stop.told():
+            more_comes = not (finished and finished())
+            hungry = any(lane.todo.hungry and lane.todo.more for lane in self.lanes)
+            if hungry or time.monotonic() - last >= 10 * self._scan_seconds:
+                self.look()
+                last = time.monotonic()
+                if not more_comes and self._all_done():
+                    break
+            self._chores()
+            many = any(lane.todo.more for lane in self.lanes)
+            self.watcher(0.05 if many else self.settings.poll)
+        self._halted.set()
+
+    def _all_done(self) -> bool:
+        lanes = self.lanes
+        return not any(lane.todo.files or lane.state != "idle" or lane.pending for lane in lanes) and not any(
+            lane.pacer and lane.pacer.waiting[1] for lane in lanes
+        )
+
+    def _is_time(self, what: str, every: float) -> bool:
+        now = time.monotonic()
+        if now < self._due.get(what, 0.0):
+            return False
+        self._due[what] = now + every
+        return True
+
+    def _chores(self) -> None:
+        if self._is_time("chores", _CHORES):
+            self.window.watch()
+            self.expire()
+            self.progress.recover()
+            self.progress.commit()
+        if self._is_time("status", _STATUS):
+            self.tell(running=True)
+        if "report" not in self._due:
+            self._is_time("report", _REPORT)
+        elif self._is_time("report", _REPORT):
+            self.report()
+        interval = self.settings.self_interval
+        if interval and "self" not in self._due:
+            self._is_time("self", interval)
+        elif interval and self._is_time("self", interval):
+            self._report_itself()
+
+    def expire(self) -> None:
+        """Lets go of what no receiver can have forgotten any more."""
+        self.window.expire(min([self.window.now(), *(lane.healthy_at for lane in self.lanes)]))
+
+    def _report_itself(self) -> None:
+        try:
+            status.spool_own_line(self.inbox, self.document(running=True), self.settings.self_prefix)
+            self.troubles.over("inbox")
+        except (OSError, ValueError) as error:
+            self.troubles.say("inbox", f"{self.inbox}: figures about ourselves can't be written: {error}")
+
+    # --- a single run
+
+    def once(self) -> tuple[list[GraphiosError], int]:
+        """Works off what is there, one try for each batch; the errors that ended lanes, and how many files may still be written to.
+
+        Raises Stopped when told to end.
+        """
+        while True:
+            found = self.look()
+            errors = self._each_lane(Lane.once)
+            if errors or not any(lane.todo.more for lane in self.lanes):
+                break
+        if not errors:
+            errors = self._each_lane(Lane.once_more)
+        self.removal.consider(found.finished)
+        self.window.watch()
+        self.expire()
+        return errors, len(set().union(*(lane.reader.unfinished for lane in self.lanes)))
+
+    def _each_lane(self, work: Callable[[Lane], None]) -> list[GraphiosError]:
+        """All lanes at once, so that none waits for a slow one."""
+        ends: list[BaseException] = []
+
+        def attempt(lane: Lane) -> None:
+            try:
+                work(lane)
+            except BaseException as error:  # it goes up in the caller's thread
+                ends.append(error)
+
+        threads = [threading.Thread(target=attempt, args=(lane,), name=lane.name, daemon=True) for lane in self.lanes]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive() and not self._stop.told():
+                thread.join(0.05)
+            thread.join(_PATIENCE)
+        for error in ends:
+            if not isinstance(error, GraphiosError):
+                raise error
+        if self._stop.told():
+            raise Stopped
+        return [error for error in ends if isinstance(error, GraphiosError)]
+
+    # --- figures
 
     @property
-    def rejected(self) -> int:
-        """Lines and items rejected so far."""
-        return self._rejects.count
+    def receivers(self) -> str:
+        """Where it all goes, for people."""
+        return ", ".join(f"{lane.name.partition(':')[0]} {lane.backend.address}" for lane in self.lanes)
 
-    def start(self) -> None:
-        """Locks the spool and looks whether rejects can be written. Raises GraphiosError."""
-        self.spool.lock()
-        self._rejects.check()
+    @property
+    def waiting(self) -> int:
+        """How many files are in the spools now."""
+        files = 0
+        for spool in (*self._spools, self._inbox):
+            with contextlib.suppress(SpoolError):
+                files += sum(1 for _ in spool.entries())
+        return files
 
-    def once(self) -> None:
-        """Works off what is there, one try for each batch. Raises GraphiosError at the first trouble, Stopped when told to end."""
-        self._work_off(self._flush)
+    def document(self, running: bool) -> status.Document:
+        """The status document."""
+        now = time.time()
+        lanes = [status.lane_figures(lane, now) for lane in self.lanes]
+        skipped: Counter[str] = Counter()
+        for lane in self.lanes:
+            skipped |= lane.reader.skipped
+        oldest = [depth.oldest for depth in self._scan.depths if depth.oldest is not None]
+        troubles = [text for text in (*self.troubles.current(), self.progress.trouble) if text]
+        return {
+            "version": status.FORMAT,
+            "program": f"graphios {VERSION}",
+            "pid": os.getpid(),
+            "config": str(self.settings.path),
+            "started": self.started,
+            "time": now,
+            "running": running,
+            "spools": [depth._asdict() for depth in self._scan.depths],
+            "lag_seconds": max(0.0, round(now - min(oldest), 3)) if oldest else 0.0,
+            "lines_read": self.counts["lines_read"],
+            "metrics_read": self.counts["metrics_read"],
+            "rejected": status.rejected(self.rejects.by_kind.copy(), self.rejects.path),
+            "skipped": {"U": 0, "filtered": 0, "unprefixed": 0} | skipped,
+            "dropped": {"files": 0, "bytes": 0, "lines": 0} | self._limiter.dropped,
+            "set_aside": {"files": self.set_aside.files, "directory": str(self.set_aside.directory)},
+            "window": {"files": self.window.files, "bytes": self.window.bytes},
+            "trouble": troubles,
+            "backends": lanes,
+        }
 
-    def run(self) -> None:
-        """Works until the process shall end, and returns then. Trouble is logged and tried again."""
-        report = time.monotonic() + _REPORT
-        with contextlib.suppress(Stopped):
-            while not self._stopping():
-                try:
-                    self._work_off(self._flush_until_done)
-                except SpoolError as error:
-                    self._complain(error)
-                if time.monotonic() >= report:
-                    self._report()
-                    report = time.monotonic() + _REPORT
-                self._sleep(self._config.poll)
-        self._report()
-
-    def _work_off(self, flush: Callable[[], None]) -> None:
-        self.unfinished = 0
-        self.trouble = 0
-        waiting = self.spool.scan()
-        self._kept &= set(waiting)
-        for entry in waiting:
-            if self._stopping():
-                raise Stopped
-            if entry in self._kept:
-                self._retry_removal(entry.name)
-                continue
-            try:
-                self._read_file(entry.name, flush)
-            except SpoolError as error:
-                # One unreadable file holds up itself only; what of it is in the batch already is sent.
-                self._complain(error)
-        flush()
-
-    def _read_file(self, name: str, flush: Callable[[], None]) -> None:
-        rejected, first = self._rejects.count, ""
-        with self.spool.open(name) as file:
-            now = time.time()
-            if file.unfinished(now, self._config.settle):
-                self.unfinished += 1
-                return
-            for number, raw in file.lines():
-                if number % 1000 == 0 and self._stopping():
-                    raise Stopped
-                for lines, rejects in convert(raw, self._namer, now):
-                    for reject in rejects:
-                        self._rejects.add(name, number, reject.reason, reject.raw)
-                        first = first or f"line {number}: {reject.reason}"
-                    self._batch += lines
-                    self._batch_bytes += sum(map(len, lines))
-                    if self._batch_bytes >= self._config.batch_bytes or self._rejects.full:
-                        flush()
-        self._read.append(file)
-        if len(self._read) >= 1000:
-            flush()
-        if first:
-            first = escaped(first.encode("utf-8", "surrogateescape"))
-            log.warning(
-                "%s: %d rejected, see %s; the first: %s",
-                name,
-                self._rejects.count - rejected,
-                self._rejects.path,
-                first,
-            )
-
-    def _flush(self) -> None:
-        """Delivers the batch and removes the files that end in it. Raises GraphiosError, and then the batch stays as it is."""
-        if self._stopping():
-            raise Stopped
-        self._rejects.flush()
-        if self._batch:
-            self._carbon.deliver("".join(self._batch).encode("ascii"))
-            self.sent += len(self._batch)
-            self._batch, self._batch_bytes = [], 0
-        files, self._read = self._read, []
-        for file in files:
-            try:
-                if file.remove():
-                    self.removed += 1
-            except SpoolError as error:
-                self._complain(error)
-                self._kept.update(entry for entry in self.spool.scan() if entry.name == file.name)
-
-    def _flush_until_done(self) -> None:
-        pause, told, since = _FIRST_PAUSE, 0.0, time.monotonic()
-        while True:
-            try:
-                self._flush()
-            except GraphiosError as error:
-                if not told or time.monotonic() - told > _REMIND:
-                    log.warning("%s; trying again, for %.0f s now", error, time.monotonic() - since)
-                    told = time.monotonic()
-            else:
-                if told:
-                    log.info("%s takes data again after %.0f s", self._carbon.name, time.monotonic() - since)
-                return
-            self._sleep(pause * random.uniform(0.5, 1))
-            if self._stopping():
-                raise Stopped
-            pause = min(pause * 2, self._config.longest_pause)
-
-    def _retry_removal(self, name: str) -> None:
+    def tell(self, running: bool) -> None:
+        """Writes the status document."""
         try:
-            self.spool.remove_delivered(name)
-        except SpoolError as error:
-            self._complain(error)
+            status.write(self.settings.status_file, self.document(running))
+            self.troubles.over("status")
+        except OSError as error:
+            self.troubles.say("status", f"status file {self.settings.status_file}: {error.strerror}")
 
-    def _complain(self, error: GraphiosError) -> None:
-        """Logs it, but not every second."""
-        self.trouble += 1
-        now = time.monotonic()
-        if now - self._told.get(str(error), -_REMIND) >= _REMIND:
-            if len(self._told) > 1000:
-                self._told.clear()
-            self._told[str(error)] = now
-            log.error("%s", error)
-
-    def _report(self) -> None:
-        now = (self.sent, self.removed, self.rejected)
+    def report(self) -> None:
+        """Logs what was done since the last report."""
+        sent = sum(lane.counts["acknowledged"] for lane in self.lanes)
+        now = (sent, self.removal.removed, self.rejects.count)
         if now != self._reported:
             sent, removed, rejected = (new - old for new, old in zip(now, self._reported, strict=True))
             log.info("delivered %d metrics, removed %d files, rejected %d", sent, removed, rejected)

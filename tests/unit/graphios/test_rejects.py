@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from graphios.delivery.rejects import RejectError, RejectFile
+from graphios.delivery.rejects import RejectError, RejectFile, Watermark
+from graphios.inputs.spool import FileKey
 
 
 def test_a_reject_has_file_line_reason_and_text(tmp_path: Path) -> None:
@@ -56,3 +57,15 @@ def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(RejectError, match=r"rejects.log"):
         RejectFile(tmp_path / "rejects.log", 100_000).check()
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_several_lanes_record_a_reject_once() -> None:
+    key, marks = FileKey("/spool", "f", 1), Watermark()
+    marks.open(key, 0)
+    assert [marks.is_new(key, 3, 1), marks.is_new(key, 3, 2)] == [True, True]
+    marks.open(key, 0)  # the second lane
+    assert [marks.is_new(key, 3, 1), marks.is_new(key, 3, 2), marks.is_new(key, 4, 1)] == [False, False, True]
+    assert [marks.lines(key, 5), marks.lines(key, 5), marks.lines(key, 7)] == [5, 0, 2]
+    marks.forget(key)
+    marks.open(key, 7)  # what was read in an earlier run
+    assert [marks.is_new(key, 7, 1), marks.is_new(key, 8, 1)] == [False, True]

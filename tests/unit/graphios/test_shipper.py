@@ -1,156 +1,179 @@
-"""The loop between spool and carbon, where it is easier to watch from inside."""
+"""The way from spool to receiver, where it is easier to watch from inside."""
 
-import os
-import time
-from collections.abc import Iterator
+import itertools
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from graphios import config
-from graphios.backends.base import DeliveryError
-from graphios.backends.carbon import Carbon
-from graphios.convert import convert
-from graphios.delivery import shipper
-from graphios.errors import GraphiosError
+from graphios.convert import Converter
 from graphios.inputs.spool import SpoolError, SpoolFile
+from tests.unit.graphios.deliveries import Place, refused_connection, wait_for
 from tests.unit.graphios.spool_lines import service_line
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> config.Config:
-    (tmp_path / "spool").mkdir()
-    path = tmp_path / "graphios.ini"
-    path.write_text(
-        f"[spool]\ndirectory = {tmp_path}/spool\n[rejects]\nfile = {tmp_path}/rejects.log\n", encoding="utf-8"
-    )
-    return config.load(path)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    return Place(tmp_path, monkeypatch)
 
 
-class FlakyCarbon:
-    """Takes a batch at the attempts it is told to, and remembers every attempt."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, answers: Iterator[bool]) -> None:
-        self.attempts: list[bytes] = []
-        self.taken: list[bytes] = []
-
-        def deliver(_: Carbon, batch: bytes) -> None:
-            self.attempts.append(batch)
-            if not next(answers):
-                raise DeliveryError("carbon 127.0.0.1:2003: Connection refused")
-            self.taken.append(batch)
-
-        monkeypatch.setattr(Carbon, "deliver", deliver)
-
-
-def write(settings: config.Config, name: str, text: str) -> Path:
-    path = Path(settings.spool_directory, name)
-    path.write_text(text, encoding="utf-8")
-    os.utime(path, (time.time() - 60, time.time() - 60))
-    return path
-
-
-def run(settings: config.Config, rounds: int) -> tuple[shipper.Shipper, list[float]]:
-    """A shipper that worked until it had paused `rounds` times, and how long each pause was to be."""
-    pauses: list[float] = []
-    ship = shipper.Shipper(settings, pauses.append, lambda: len(pauses) >= rounds)
-    ship.start()
-    ship.run()
-    ship.spool.unlock()
-    return ship, pauses
-
-
-def test_while_carbon_is_down_nothing_is_parsed_again_and_pauses_grow(
-    settings: config.Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_while_a_receiver_is_down_nothing_is_parsed_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed = []
-    original = convert
+    original = Converter.convert
 
-    def counting(*arguments: Any) -> Any:
-        parsed.append(arguments)
-        return original(*arguments)
+    def counting(self: Converter, raw: Any, now: float) -> Any:
+        parsed.append(raw)
+        return original(self, raw, now)
 
-    monkeypatch.setattr(shipper, "convert", counting)
-    carbon = FlakyCarbon(monkeypatch, iter([False] * 12 + [True]))
-    path = write(settings, "service-perfdata.1", service_line("a=1") * 10)
-    _, pauses = run(settings, 13)
+    monkeypatch.setattr(Converter, "convert", counting)
+    carbon = place.receiver()
+    carbon.answers = iter([*[refused_connection()] * 8, None])
+    place.write("service-perfdata.1", service_line("a=1") * 10)
+    with place.running():
+        wait_for(lambda: not place.files(), "the file to be delivered")
     assert len(parsed) == 10
-    assert len(set(carbon.attempts)) == 1
-    assert len(carbon.taken) == 1
-    assert not path.exists()
-    assert pauses[11] > 10 * pauses[0]
-    assert max(pauses) <= settings.longest_pause
+    assert len(carbon.attempts) == 9
+    assert len({tuple(attempt) for attempt in carbon.attempts}) == 1
 
 
-def test_many_small_files_share_a_connection_and_a_large_one_takes_several(
-    settings: config.Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    carbon = FlakyCarbon(monkeypatch, iter([True] * 1000))
+def test_pauses_grow_up_to_the_longest(place: Place) -> None:
+    ship = place.open()
+    pauses = list(itertools.islice(ship.lanes[0]._pauses(), 12))
+    assert pauses[-1] > 1.5 * pauses[0]
+    assert max(pauses) <= place.settings.backends[0].delivery.longest_pause
+    ship.close()
+
+
+def test_many_small_files_share_a_delivery_and_a_large_one_takes_several(place: Place) -> None:
     for number in range(200):
-        write(settings, f"service-perfdata.{number}", service_line(f"a{number}=1"))
-    write(settings, "service-perfdata.large", service_line("abc=1 def=2") * 20_000)
-    run(settings, 1)
+        place.write(f"service-perfdata.{number}", service_line(f"a{number}=1"))
+    place.write("service-perfdata.large", service_line("abc=1 def=2") * 20_000)
+    place.once()
+    carbon = place.receiver()
     assert 2 < len(carbon.taken) < 10
-    assert max(len(batch) for batch in carbon.taken) < settings.batch_bytes + 70_000
-    assert sum(batch.count(b"\n") for batch in carbon.taken) == 40_200
-    assert list(Path(settings.spool_directory).iterdir()) == []
+    assert max(sum(map(len, batch)) for batch in carbon.taken) < 600_000
+    assert len(carbon.names) == 40_200
+    assert place.files() == []
 
 
-def test_a_file_is_there_until_its_last_batch_is_acknowledged(
-    settings: config.Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    FlakyCarbon(monkeypatch, iter([True, True] + [False] * 100))
-    path = write(settings, "service-perfdata.1", service_line("abc=1 def=2") * 20_000)
-    run(settings, 3)
+def test_a_file_is_there_until_its_last_batch_is_acknowledged(place: Place) -> None:
+    carbon = place.receiver()
+    carbon.answers = iter([None, None, *[refused_connection()] * 10_000])
+    path = place.write("service-perfdata.1", service_line("abc=1 def=2") * 20_000)
+    with place.running():
+        wait_for(lambda: len(carbon.attempts) > 4, "the third batch to be refused")
+        assert path.exists()
     assert path.exists()
 
 
-def test_a_delivered_file_that_cannot_be_removed_is_not_sent_again(
-    settings: config.Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    carbon = FlakyCarbon(monkeypatch, iter([True] * 100))
+def test_a_restart_goes_on_where_it_was(place: Place) -> None:
+    carbon = place.receiver()
+    carbon.forgets = False
+    place.change(backends=(place.backend("carbon", batch_bytes=100_000),))
+    carbon.answers = iter([None, None, *[refused_connection()] * 10_000])
+    place.write("service-perfdata.1", "".join(service_line(f"a{number}=1") for number in range(20_000)))
+    place.write("service-perfdata.2", service_line("last=1"), 50)
+    with place.running():
+        wait_for(lambda: len(carbon.attempts) > 4, "the third batch to be refused")
+    assert 0 < len(carbon.names) < 20_000
+    carbon.answers = iter(())
+    place.once()
+    assert carbon.names == [*(f"web01.load.a{number}" for number in range(20_000)), "web01.load.last"]
 
-    def refuse(self: SpoolFile) -> bool:
-        raise SpoolError(f"{self.path} can't be removed: Read-only file system")
 
-    monkeypatch.setattr(SpoolFile, "remove", refuse)
-    write(settings, "service-perfdata.1", service_line("a=1"))
-    run(settings, 5)
-    assert len(carbon.taken) == 1
+def test_a_delivered_file_that_cannot_be_moved_is_not_sent_again(place: Place) -> None:
+    (place.state / "delivered").parent.mkdir()
+    (place.state / "delivered").write_text("in the way")
+    place.write("service-perfdata.1", service_line("a=1"))
+    place.receiver().forgets = False
+    for _ in range(3):
+        ship = place.once()
+        assert "service-perfdata.1 was delivered, but can't be moved away" in " ".join(ship.troubles.current())
+    assert place.files() == ["service-perfdata.1"]
+    (place.state / "delivered").unlink()
+    place.once()
+    assert place.files() == []
+    assert place.receiver().names == ["web01.load.a"]
 
 
-def test_rejects_are_on_disk_before_their_file_is_removed(
-    settings: config.Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    FlakyCarbon(monkeypatch, iter([True]))
-    path = write(settings, "service-perfdata.1", "garbage\n")
-    ship = shipper.Shipper(settings, lambda seconds: None, lambda: False)
-    ship.start()
-    (tmp_path / "rejects.log").unlink()
-    (tmp_path / "rejects.log").mkdir()
-    with pytest.raises(GraphiosError, match="reject file"):
-        ship.once()
+def test_rejects_are_on_disk_before_their_file_leaves_the_spool(place: Place) -> None:
+    path = place.write("service-perfdata.1", "garbage\n")
+    ship = place.open(running=False)
+    place.settings.reject_file.unlink()
+    place.settings.reject_file.mkdir()
+    errors, _ = ship.once()
+    assert "reject file" in str(errors[0])
     assert path.exists()
-    (tmp_path / "rejects.log").rmdir()
-    ship.once()
-    assert "no DATATYPE" in (tmp_path / "rejects.log").read_text(encoding="ascii")
+    place.settings.reject_file.rmdir()
+    assert ship.once()[0] == []
+    assert place.settings.reject_file.read_text(encoding="ascii").count("no DATATYPE") == 1
     assert not path.exists()
-    ship.spool.unlock()
+    ship.close()
 
 
-def test_an_unreadable_file_holds_up_itself_only(settings: config.Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    carbon = FlakyCarbon(monkeypatch, iter([True] * 100))
+def test_an_unreadable_file_holds_up_itself_only(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     original = SpoolFile.lines
 
-    def broken(self: SpoolFile) -> Any:
+    def broken(self: SpoolFile, *arguments: Any) -> Any:
         if self.name.endswith(".bad"):
             raise SpoolError(f"{self.path}: Input/output error")
-        return original(self)
+        return original(self, *arguments)
 
     monkeypatch.setattr(SpoolFile, "lines", broken)
-    bad = write(settings, "service-perfdata.bad", service_line("a=1"))
-    write(settings, "service-perfdata.good", service_line("b=2"))
-    run(settings, 3)
-    assert len(carbon.taken) == 1
-    assert bad.exists()
+    place.write("service-perfdata.bad", service_line("a=1"))
+    place.write("service-perfdata.good", service_line("b=2"))
+    ship = place.once()
+    assert place.receiver().names == ["web01.load.b"]
+    assert place.files() == ["service-perfdata.bad"]
+    assert any("Input/output error" in text for text in ship.troubles.current())
+    monkeypatch.undo()
+
+
+def two_lanes(place: Place) -> None:
+    place.change(backends=(place.backend("carbon"), place.backend("carbon:lab")))
+
+
+def test_a_dead_receiver_neither_stops_nor_duplicates_another(place: Place) -> None:
+    two_lanes(place)
+    good, dead = place.receiver("carbon"), place.receiver("carbon:lab")
+    dead.answer = lambda items: refused_connection()
+    for number in range(20):
+        place.write(f"service-perfdata.{number}", service_line(f"a{number}=1"), 60 - number)
+    with place.running():
+        wait_for(lambda: len(good.names) == 20, "the good receiver to have everything")
+        place.write("service-perfdata.x", service_line("x=1"))
+        wait_for(lambda: len(good.names) == 21, "the good receiver to have the next file")
+        assert len(place.files()) == 21
+        dead.answer = lambda items: None
+        wait_for(lambda: not place.files(), "the spool to be worked off")
+    assert sorted(dead.names) == sorted(good.names)
+    assert len(good.names) == 21
+
+
+def test_lanes_far_apart_go_on_where_each_was_after_a_restart(place: Place) -> None:
+    two_lanes(place)
+    good, dead = place.receiver("carbon"), place.receiver("carbon:lab")
+    good.forgets = dead.forgets = False
+    dead.answer = lambda items: refused_connection()
+    for number in range(50):
+        place.write(f"service-perfdata.{number}", service_line(f"a{number}=1 b=x"), 60 - number)
+    with place.running():
+        wait_for(lambda: len(good.names) == 50, "the good receiver to have everything")
+    dead.answer = lambda items: None
+    with place.running():
+        wait_for(lambda: not place.files(), "the spool to be worked off")
+    assert len(good.names) == len(dead.names) == 50
+    # What the first lane rejected is recorded once, whatever the number of lanes and of runs.
+    assert place.settings.reject_file.read_text(encoding="ascii").count("not a number") == 50
+
+
+def test_a_lane_that_is_no_more_holds_nothing_up(place: Place) -> None:
+    two_lanes(place)
+    place.receiver("carbon:lab").answer = lambda items: refused_connection()
+    place.write("service-perfdata.1", service_line("a=1"))
+    with place.running():
+        wait_for(lambda: place.receiver().names, "the good receiver to have it")
+    assert place.files() == ["service-perfdata.1"]
+    place.change(backends=(place.backend("carbon"),))
+    with place.running():
+        wait_for(lambda: not place.files(), "the file to leave the spool")

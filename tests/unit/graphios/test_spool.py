@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from graphios.inputs import spool as spool_module
-from graphios.inputs.spool import Cut, Spool, SpoolError
+from graphios.inputs.spool import Cut, Oldest, Spool, SpoolError, Waiting
 
 
 @pytest.fixture
@@ -91,7 +91,13 @@ def _read_size(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 def lines(directory: Path, data: bytes) -> list[tuple[int, bytes | Cut]]:
     (directory / "service-perfdata.1").write_bytes(data)
     with Spool(str(directory)).open("service-perfdata.1") as file:
-        return list(file.lines())
+        found = list(file.lines())
+        for number, end, line in found[:-1]:
+            # From behind any line it goes on with the next.
+            assert list(file.lines(end, number)) == found[number:]
+            if isinstance(line, bytes):
+                assert data[:end].endswith(line + b"\n")
+    return [(number, line) for number, _, line in found]
 
 
 @pytest.mark.usefixtures("_read_size")
@@ -117,44 +123,48 @@ def test_a_line_that_is_too_long_costs_itself_only(directory: Path, monkeypatch:
     assert found[2][1] == b"two"
 
 
-@pytest.mark.parametrize(("data", "unfinished"), [(b"x\n", False), (b"x\ny", True), (b"", True)])
-def test_a_young_file_without_a_last_newline_may_still_be_written(
-    directory: Path, data: bytes, unfinished: bool
-) -> None:
-    path = directory / "service-perfdata.1"
-    path.write_bytes(data)
-    now = path.stat().st_mtime
-    with Spool(str(directory)).open(path.name) as file:
-        assert file.unfinished(now + 1, 10) is unfinished
-        assert file.unfinished(now + 11, 10) is False
-
-
-def test_a_file_that_grew_after_it_was_read_is_not_removed(directory: Path) -> None:
+def test_a_file_is_read_as_it_was_when_it_was_opened(directory: Path) -> None:
     path = directory / "service-perfdata.1"
     path.write_bytes(b"one\n")
     with Spool(str(directory)).open(path.name) as file:
-        assert len(list(file.lines())) == 1
         with path.open("ab") as writer:
             writer.write(b"two\n")
-        assert file.remove() is False
-    assert path.exists()
+        assert [line for _, _, line in file.lines()] == [b"one"]
 
 
-def test_a_file_that_was_replaced_is_not_removed(directory: Path) -> None:
+@pytest.mark.usefixtures("_read_size")
+def test_a_file_truncated_while_it_is_read_ends_early(directory: Path) -> None:
     path = directory / "service-perfdata.1"
-    path.write_bytes(b"one\n")
+    path.write_bytes(b"one\ntwo\n")
     with Spool(str(directory)).open(path.name) as file:
-        list(file.lines())
-        (directory / "new").write_bytes(b"two\n")
-        (directory / "new").rename(path)
-        assert file.remove() is False
-    assert path.read_bytes() == b"two\n"
+        os.truncate(path, 4)
+        assert [(end, line) for _, end, line in file.lines()] == [(4, b"one")]
 
 
-def test_a_file_that_is_gone_counts_as_removed(directory: Path) -> None:
-    path = directory / "service-perfdata.1"
-    path.write_bytes(b"one\n")
-    with Spool(str(directory)).open(path.name) as file:
-        list(file.lines())
-        path.unlink()
-        assert file.remove() is True
+def test_patterns_say_which_files_are_ours(directory: Path) -> None:
+    for name in ("perfdata.1", "icinga.2", "x", ".perfdata.3", "perfdata."):
+        aged(directory / name, 5)
+    found = [entry.name for entry in Spool(str(directory), ("perfdata.*", "icinga.?")).scan()]
+    assert sorted(found) == ["icinga.2", "perfdata.1"]
+
+
+def test_of_many_files_only_the_oldest_are_held(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool_module, "OLDEST", 20)
+    oldest = Oldest()
+    for number in range(1000):
+        oldest.add(Waiting(number * 7919 % 1000, f"f{number}", 3, number, "/"))
+    assert [entry.age for entry in oldest.sorted()] == list(range(20))
+    assert (oldest.files, oldest.bytes) == (1000, 3000)
+
+
+def test_a_directory_that_came_back_is_locked_again(directory: Path) -> None:
+    spool = directory / "spool"
+    spool.mkdir()
+    first = Spool(str(spool))
+    first.lock()
+    spool.rename(directory / "old")
+    spool.mkdir()
+    first.lock()
+    with pytest.raises(SpoolError, match="another graphios"):
+        Spool(str(spool)).lock()
+    first.unlock()
