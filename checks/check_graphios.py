@@ -30,7 +30,7 @@ from checks.plugin import (
     Values,
 )
 from checks.ranges import plain
-from checks.shipper.document import BACKEND_COUNTERS, BACKEND_GAUGES, Backend, Document, parse, read
+from checks.shipper.document import BACKEND_COUNTERS, BACKEND_SOMETIMES, Backend, Document, parse, read
 
 MEASURES = (
     Measure("lag", "s", GAUGE, "age of the oldest spool file that waits"),
@@ -56,8 +56,9 @@ MEASURES = (
     Measure("backend.<name>.waiting_bytes", "B", GAUGE, "their size"),
     Measure("backend.<name>.parked_series", "", GAUGE, "new series that wait until carbon may create them"),
     Measure("backend.<name>.parked_points", "", GAUGE, "their points"),
-    Measure("backend.<name>.dropped_creates", "", GAUGE, "new series that carbon itself says it dropped"),
-    Measure("backend.<name>.set_aside", "", GAUGE, "spool files it would not take"),
+    Measure("backend.<name>.dropped_creates", "c", COUNTER, "new series that carbon itself says it dropped"),
+    Measure("backend.<name>.memory_losses", "c", COUNTER, "how often carbon may have lost its memory"),
+    Measure("backend.<name>.set_aside", "c", COUNTER, "spool files it would not take"),
     Measure("skipped.<what>", "c", COUNTER, "items that are not to be shipped: U, filtered, unprefixed"),
     Measure("window.files", "", GAUGE, "delivered files kept for a carbon that forgets"),
     Measure("window.bytes", "B", GAUGE, "their size"),
@@ -99,8 +100,14 @@ def options(parser: Options) -> None:
     parser.range("--dropped-critical", default="0", help="critical by spool files dropped since the last run")
     parser.range("--set-aside-warning", default="0", help="warn by spool files set aside")
     parser.range("--set-aside-critical", help="critical by spool files set aside")
-    parser.rules("--dropped-creates-warning", default="0", help="warn by new series that carbon says it dropped")
-    parser.rules("--dropped-creates-critical", help="critical by new series that carbon says it dropped")
+    parser.rules(
+        "--dropped-creates-warning",
+        default="0",
+        help="warn by new series that carbon says it dropped since the last run",
+    )
+    parser.rules(
+        "--dropped-creates-critical", help="critical by new series that carbon says it dropped since the last run"
+    )
     parser.rules("--parked-warning", help="warn by new series that wait until carbon may create them")
     parser.rules("--parked-critical", help="critical by new series that wait until carbon may create them")
 
@@ -128,7 +135,12 @@ class Shipper(Resource):
                 "dropped", opts.dropped_warning, opts.dropped_critical, word="spool files dropped since the last run:"
             ),
             Threshold("aside", opts.set_aside_warning, opts.set_aside_critical, word="spool files set aside:"),
-            Threshold("creates", opts.dropped_creates_warning, opts.dropped_creates_critical, word="dropped creates"),
+            Threshold(
+                "creates",
+                opts.dropped_creates_warning,
+                opts.dropped_creates_critical,
+                word="dropped new series since the last run:",
+            ),
             Threshold("parked", opts.parked_warning, opts.parked_critical, word="parked series"),
         )
 
@@ -155,6 +167,9 @@ class Shipper(Resource):
         yield from self._judge_losses(document, counters)
         for backend in document.backends:
             yield from self._judge_backend(backend)
+            creates = self._gained(document, counters, f"creates {backend.name}")
+            if creates is not None:
+                yield Metric(backend.name, creates, context="creates")
         for trouble in document.trouble:
             yield Metric(clean_name(trouble), self.opts.trouble_severity, context="finding")
         yield Metric("", sum(spool.files for spool in document.spools), context="files")
@@ -181,7 +196,7 @@ class Shipper(Resource):
             what = f"{backend.name}\0delivers nothing ({backend.error[:120]}) for"
             yield Metric(what, self._failing(backend), context="error")
         yield Metric(backend.name, backend.lag, context="lag")
-        for context, key in (("bytes", "waiting_bytes"), ("creates", "dropped_creates"), ("parked", "parked_series")):
+        for context, key in (("bytes", "waiting_bytes"), ("parked", "parked_series")):
             if key in backend.figures:
                 yield Metric(backend.name, backend.figures[key], context=context)
 
@@ -195,8 +210,8 @@ class Shipper(Resource):
         """What a counter gained since the last run; None where that can't be known."""
         if not counters.interval:
             return None
-        new, old = _kept(document)[key], counters.previous("graphios", document.epoch).get(key, 0)
-        return delta(old, new) if isinstance(old, int) else None
+        new, old = _kept(document).get(key), counters.previous("graphios", document.epoch).get(key, 0)
+        return delta(old, new) if isinstance(old, int) and new is not None else None
 
     def _remember(self, document: Document, counters: Counters) -> None:
         if not counters.interval:
@@ -263,7 +278,6 @@ class Shipper(Resource):
         limits = {
             "waiting_bytes": (opts.bytes_warning, opts.bytes_critical),
             "parked_series": (opts.parked_warning, opts.parked_critical),
-            "dropped_creates": (opts.dropped_creates_warning, opts.dropped_creates_critical),
         }
         lag = round(max(0.0, backend.lag), 1)
         error = round(self._failing(backend), 1)
@@ -273,12 +287,10 @@ class Shipper(Resource):
             perfdata(f"{label}.error", error, "s", opts.error_warning.find(name), opts.error_critical.find(name)),
         ]
         rest = [perfdata(f"{label}.{key}", figures[key], "c") for key in BACKEND_COUNTERS[1:]]
-        for key in BACKEND_GAUGES:
+        for key, unit in BACKEND_SOMETIMES.items():
             if key in figures:
                 warning, critical = (rule.find(name) for rule in limits[key]) if key in limits else (None, None)
-                rest.append(
-                    perfdata(f"{label}.{key}", figures[key], "B" if key == "waiting_bytes" else "", warning, critical)
-                )
+                rest.append(perfdata(f"{label}.{key}", figures[key], unit, warning, critical))
         return first, rest
 
     def lines(self) -> Sequence[str]:
@@ -302,6 +314,10 @@ def _kept(document: Document) -> dict[str, int]:
         "rejected": document.rejected_total,
         "dropped": document.figures["dropped.files"],
         "acknowledged": sum(backend.figures["acknowledged"] for backend in document.backends),
+    } | {
+        f"creates {backend.name}": backend.figures["dropped_creates"]
+        for backend in document.backends
+        if "dropped_creates" in backend.figures
     }
 
 

@@ -70,7 +70,16 @@ class Document(NamedTuple):
 
 
 BACKEND_COUNTERS = ("acknowledged", "sent", "retries", "replayed", "refused")
-BACKEND_GAUGES = ("waiting_files", "waiting_bytes", "parked_series", "parked_points", "dropped_creates", "set_aside")
+BACKEND_SOMETIMES = {
+    "waiting_files": "",
+    "waiting_bytes": "B",
+    "parked_series": "",
+    "parked_points": "",
+    "dropped_creates": "c",
+    "memory_losses": "c",
+    "set_aside": "c",
+}
+"""What only some backends have, and its unit in perfdata."""
 
 
 def read(path: Path) -> bytes | None:
@@ -138,7 +147,7 @@ def _backend(part: _Fields) -> Backend:
     if not name:
         raise BadInput("the status document has a backend without a name")
     figures = {name: part.whole(name) for name in BACKEND_COUNTERS}
-    figures |= {name: part.whole(name) for name in BACKEND_GAUGES if part.has(name)}
+    figures |= {name: part.whole(name) for name in BACKEND_SOMETIMES if part.has(name)}
     return Backend(
         name,
         part.text("address"),

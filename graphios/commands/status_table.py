@@ -28,8 +28,6 @@ def problems(document: Document, process: Process, now: float) -> list[str]:
         if _lasts(backend, now):
             lasting = f" since {clock(since, now)} ({duration(now - since)})" if since is not None else ""
             found.append(f"{name} delivers nothing{lasting}: {backend.text('error')}")
-        if backend.count("dropped_creates"):
-            found.append(f"carbon behind {name} drops new series: {count(backend.count('dropped_creates'))} points")
     lag = document.number("lag_seconds") or 0
     if lag > LATE:
         found.append(f"the oldest waiting file is {duration(lag)} old")
@@ -144,6 +142,8 @@ def _more(backend: Part, now: float) -> list[str]:
             f"{count(backend.count('parked_series'))} new series with {many(backend.count('parked_points'), 'point')}"
         )
         found.append(f"parked until carbon may create them: {waiting}")
+    if backend.count("dropped_creates"):
+        found.append(f"new series that carbon says it dropped: {count(backend.count('dropped_creates'))}")
     if backend.count("replayed"):
         found.append(f"sent again after carbon may have forgotten: {many(backend.count('replayed'), 'metric')}")
     if backend.count("set_aside"):

@@ -69,12 +69,11 @@ def test_crit_what_is_wrong_is_listed_the_worst_first(check):
     assert code == 2
     lines = text.splitlines()
     assert lines[0].startswith(
-        "GRAPHIOS CRITICAL - carbon delivers nothing (carbon 127.0.0.1:2003: Connection refused) for 2 h (> 10 min), 4 more; "
+        "GRAPHIOS CRITICAL - carbon delivers nothing (carbon 127.0.0.1:2003: Connection refused) for 2 h (> 10 min), 3 more; "
     )
     for line in (
         "CRITICAL: carbon lag 2 h (> 30 min)",
         "WARNING: spool files set aside: 1 (> 0)",
-        "WARNING: carbon dropped creates 55 (> 0)",
         "WARNING: spool /var/spool/icinga2/perfdata: not writable, so delivered files could not be removed",
     ):
         assert line in lines
@@ -130,8 +129,6 @@ def test_the_states_of_not_running_and_trouble_are_choices(check, tmp_path):
         ({"error": "no route", "error_since": CALM["time"] - 90}, [], 1),
         ({"error": "no route", "error_since": CALM["time"] - 900}, [], 2),
         ({"error": "no route", "error_since": CALM["time"] - 900}, ["--error-warning", "", "--error-critical", ""], 0),
-        ({"dropped_creates": 0}, [], 0),
-        ({"dropped_creates": 3}, [], 1),
         ({"parked_series": 900}, [], 0),
         ({"parked_series": 900}, ["--parked-warning", "500"], 1),
     ],
@@ -194,6 +191,16 @@ def test_a_graphios_that_was_started_anew_counts_from_its_start(check, later):
     code, text = check(rejected(4, pid=4712, started=CALM["started"] + 5))
     assert code == 1
     assert "rejected since the last run: 4 (> 0)" in text
+
+
+def test_what_carbon_itself_drops_counts_since_the_last_run(check, later):
+    assert check(with_backend(dropped_creates=55), "--save-state")[0] == 0
+    later(60)
+    assert check(with_backend(dropped_creates=55))[0] == 0
+    code, text = check(with_backend(dropped_creates=58))
+    assert code == 1
+    assert "carbon dropped new series since the last run: 3 (> 0)" in text
+    assert check(with_backend(dropped_creates=58), "--dropped-creates-warning", "carbon=10")[0] == 0
 
 
 def test_the_rate_of_delivery_is_on_the_first_line(check, later):

@@ -86,11 +86,11 @@ def test_trouble_is_exit_2_and_comes_first(live, capsys):
         "dropped since the start",
         "not writable",
         "Connection refused",
-        "drops new series",
         "2 h 2 min old",
         "set aside",
     ):
         assert sum(said in line for line in trouble) == 1
+    assert "new series that carbon says it dropped: 55" in out
     assert "812 new series with 40,211 points" in out
     assert "perfdata 40, time 12, line 9" in out
     assert "unprefixed 1,207" in out
