@@ -17,7 +17,7 @@ from graphios.naming.schemes import Head, Namer, fields_used
 from graphios.perfdata import Bad, Found, Item
 from graphios.points import Point
 
-_HEADS = 15_000
+_NEVER_CUT = 4000
 
 
 class Reject(NamedTuple):
@@ -50,13 +50,12 @@ class Converter:
     def __init__(self, names: Names, takes: str = LINES, warn: Callable[[str], None] = lambda text: None) -> None:
         """`takes` is LINES or POINTS; `warn` is told when two hosts or services meet in one name. Raises ValueError, see schemes.check."""
         self._names = names
-        self._reader = LineReader(fields_used(names))
         self._namer = Namer(names, warn)
+        self._reader = LineReader(fields_used(names), self._namer.head)
         self._rules = Rules(names)
         self._points = takes != LINES
         self._whole = self._points or bool(names.thresholds) or names.normalize
         self._plain = not self._whole and not self._rules.any and names.cleaning != "graphios"
-        self._heads: dict[Source, Head | None] = {}
         self.skipped: Counter[str] = Counter()
 
     def convert(self, raw: bytes | Cut, now: float) -> Iterable[Converted]:
@@ -67,31 +66,21 @@ class Converter:
             line = self._reader.read(raw, now)
         except Rejected as error:
             return (([], [Reject(error.kind, str(error), raw)]),) if raw.strip() else ()
-        head = self._head(line.source)
+        _, head, timestamp, text, suspect = line
         if head is None:
             self.skipped["unprefixed"] += 1
             return ()
-        text = line.perfdata
-        if self._plain and isinstance(text, str) and len(text) <= 4000 and not line.suspect:
+        if self._plain and len(text) <= _NEVER_CUT and not suspect and isinstance(text, str):
             items = perfdata.fast(text)
             if items is not None:
                 names = self._namer.labels
                 before, behind = head
-                end = f" {line.timestamp}\n"
+                end = f" {timestamp}\n"
                 behind = f"{behind} "
                 lines = [f"{before}{names[label]}{behind}{value}{end}" for label, value in items]
                 if len(before) + len(behind) + names.longest <= LONGEST_NAME:
                     return ((lines, []),)
         return self._carefully(line, head)
-
-    def _head(self, source: Source) -> Head | None:
-        try:
-            return self._heads[source]
-        except KeyError:
-            if len(self._heads) >= _HEADS:
-                self._heads.clear()
-            head = self._heads[source] = self._namer.head(source)
-            return head
 
     def _carefully(self, line: Line, head: Head) -> Iterator[Converted]:
         if isinstance(line.perfdata, str):
@@ -129,7 +118,7 @@ class Converter:
         cleaner = self._namer.cleaner
         if isinstance(cleaner, Graphios) and any(" " in item[0] for item in items):
             # Graphios took the last word of a label with blanks; where words meet, that is no name of one value.
-            counts = Counter(parts)
+            counts = Counter([part for part, _ in {(part, item[0]) for part, item in zip(parts, items, strict=True)}])
             for index, (part, item) in enumerate(zip(parts, items, strict=True)):
                 if counts[part] > 1 and " " in item[0]:
                     parts[index] = cleaner.whole_label(item[0])
@@ -212,7 +201,7 @@ class _Tracer(Converter):
                 try:
                     whole, rewritten = self._rules.rewritten(whole)
                     why = self._rules.why_filtered(whole)
-                    outcome = "filtered" if why else outcome
+                    outcome, why = ("filtered", f"{whole}: {why}") if why else ("shipped", "")
                 except BadName as error:
                     outcome, why = "rejected", str(error)
             shipped = whole if outcome == "shipped" else None

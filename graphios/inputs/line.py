@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from graphios.perfdata import CHUNK
+from graphios.remembered import Remembered
 
 KNOWN = frozenset(
     (
@@ -37,8 +39,7 @@ _TIME = re.compile(r"[0-9]{1,10}")
 _SHAPES = 6
 _MOST_FIELDS = 40
 _LONGEST_FIELD = 4000
-_REMEMBERED_BYTES = 8_000_000
-_LONGEST_REMEMBERED = 1000
+_REMEMBERED_BYTES = 10_000_000
 
 
 class Rejected(ValueError):
@@ -66,6 +67,7 @@ class Line(NamedTuple):
     """A usable line. Its perfdata is text, or a view of the raw bytes where it is longer than CHUNK."""
 
     source: Source
+    head: Any  # what LineReader was told to make of the source
     timestamp: int  # epoch seconds
     perfdata: str | memoryview
     suspect: str = ""  # what follows a tab in the perfdata, and may be items as well as a field
@@ -75,49 +77,38 @@ class _Shape(NamedTuple):
     """The fields of a template, in its order, none of them with a tab: what nearly all lines of a site look like."""
 
     pattern: re.Pattern[str]
-    groups: tuple[int, ...]  # TIMET, the perfdata, and what makes the source
-    names: tuple[str, ...]  # the keys of what makes the source
-    service: bool
-    sources: dict[tuple[str, ...], Source]
+    time: int  # the group of TIMET
+    perfdata: int
+    groups: tuple[int, ...]  # what makes the source
+    sources: Remembered[tuple[str, ...], tuple[Source, Any]]
 
 
 class LineReader:
     """Reads lines, and remembers templates and sources, a bounded number of them."""
 
-    def __init__(self, more: tuple[str, ...] = ()) -> None:
-        """`more` are keys whose values are wanted in Source.more."""
+    def __init__(self, more: tuple[str, ...] = (), make: Callable[[Source], object] = lambda source: None) -> None:
+        """`more` are keys whose values are wanted in Source.more; `make` gives what to remember of a source, for Line.head."""
         self._more = more
+        self._make = make
         self._known = {key.encode() for key in KNOWN | set(more)}
         self._shapes: list[_Shape] = []
         self._shape_keys: set[tuple[bytes, ...]] = set()
-        self._remembered = 0
 
     def read(self, raw: bytes, now: float) -> Line:
         """The line `raw` (without its newline, not blank) at the time `now`, epoch seconds. Raises Rejected."""
         if len(raw) <= CHUNK:
             text = raw.decode("utf-8", "surrogateescape")
-            for shape in self._shapes:
-                if match := shape.pattern.fullmatch(text):
-                    time_text, perfdata, *key = match.group(*shape.groups)
-                    source = shape.sources.get(tuple(key)) or self._remember(shape, key)
+            for pattern, time_group, perfdata_group, groups, sources in self._shapes:
+                if match := pattern.fullmatch(text):
+                    source, head = sources[match.group(*groups)]
+                    time_text, perfdata = match.group(time_group, perfdata_group)
                     timestamp = int(time_text)
                     if not EARLIEST <= timestamp <= now + LEEWAY:
                         timestamp = _timestamp(time_text, now)
-                    return Line(source, timestamp, _perfdata(perfdata))
+                    if perfdata[:1] == "$":
+                        perfdata = _perfdata(perfdata)
+                    return _new_line(Line, (source, head, timestamp, perfdata, ""))
         return self._read_fields(raw, now)
-
-    def _remember(self, shape: _Shape, key: list[str]) -> Source:
-        key = list(map(sys.intern, key))
-        source = self._source(dict(zip(shape.names, key, strict=True)), shape.service)
-        size = sum(map(len, key))
-        if size <= _LONGEST_REMEMBERED:
-            if self._remembered > _REMEMBERED_BYTES:
-                for other in self._shapes:
-                    other.sources.clear()
-                self._remembered = 0
-            self._remembered += 500 + 2 * size
-            shape.sources[tuple(key)] = source
-        return source
 
     def _read_fields(self, raw: bytes, now: float) -> Line:
         fields, suspect = self._fields(raw)
@@ -134,9 +125,10 @@ class LineReader:
         timestamp = _timestamp(_text(raw, fields.get("TIMET")), now)
         perfdata = memoryview(raw)[slice(*where)]
         self._learn(raw, kind, wanted)
+        head = self._make(source)
         if len(perfdata) > CHUNK:
-            return Line(source, timestamp, perfdata, suspect)
-        return Line(source, timestamp, _perfdata(str(perfdata, "utf-8", "surrogateescape")), suspect)
+            return Line(source, head, timestamp, perfdata, suspect)
+        return Line(source, head, timestamp, _perfdata(str(perfdata, "utf-8", "surrogateescape")), suspect)
 
     def _source(self, values: dict[str, str], is_service: bool) -> Source:
         host = _defined(values["HOSTNAME"])
@@ -190,13 +182,26 @@ class LineReader:
             return
         pieces = [f"{key}::([0-9]{{1,10}})" if key == "TIMET" else rf"{key}::([^\t]*+)" for key in keys[1:]]
         pattern = re.compile("\t".join([f"DATATYPE::({kind})", *pieces]))
-        names = tuple(key for key in wanted if key in keys)
-        groups = tuple(keys.index(key) + 1 for key in ("TIMET", kind, *names))
+        names = ["DATATYPE", *(key for key in wanted if key in keys)]
+        groups = [keys.index(key) + 1 for key in names]
         if len(self._shapes) == _SHAPES:
             self._shapes.pop()
             self._shape_keys.clear()
-        self._shapes.insert(0, _Shape(pattern, groups, names, kind == "SERVICEPERFDATA", {}))
+
+        def make(texts: tuple[str, ...]) -> tuple[Source, object]:
+            # Hosts and services occur in many lines.
+            source = self._source(dict(zip(names, map(sys.intern, texts), strict=True)), kind == "SERVICEPERFDATA")
+            return source, self._make(source)
+
+        sources = Remembered(
+            make, lambda texts, _: 500 + 2 * sum(map(len, texts[1:])), _REMEMBERED_BYTES // _SHAPES * 3
+        )
+        shape = _Shape(pattern, keys.index("TIMET") + 1, keys.index(kind) + 1, tuple(groups), sources)
+        self._shapes.insert(0, shape)
         self._shape_keys.add(found)
+
+
+_new_line = cast(Callable[..., Line], tuple.__new__)
 
 
 def _perfdata(text: str) -> str:

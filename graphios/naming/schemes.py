@@ -17,13 +17,14 @@ from typing import NamedTuple
 from graphios.configuration.settings import Names
 from graphios.inputs.line import Source
 from graphios.naming.cleaning import FIELDS, Cleaner, Escape, Graphios, Unique, tag_label, tag_value
+from graphios.remembered import Remembered
 
 HOST_SERVICE = "_HOST_"
 """Stands for the service in the names of host perfdata, as with PNP4Nagios."""
 
 _NOTICED = 5_000
-_REMEMBERED_BYTES = 4_000_000
-_LONGEST_REMEMBERED = 300
+_LONGEST_NOTICED = 300
+_REMEMBERED_BYTES = 3_000_000
 _PLACE = re.compile(r"\{([^{}]*)\}")
 _OWN_PLACES = ("host", "service", "label", "prefix", "postfix")
 _FIELD = re.compile(r"[A-Z][A-Z0-9_]{0,60}")
@@ -92,7 +93,10 @@ class Namer:
         self.cleaner = _cleaner(names)
         self._base = self.cleaner.levels(names.base)
         in_tag = names.scheme == "tags" and "{label}" not in names.metric
-        self.labels = Remembered(tag_label if in_tag else self.cleaner.label)
+        self.labels = _Labels(tag_label if in_tag else self.cleaner.label, _size, _REMEMBERED_BYTES)
+        self._hosts = Remembered(self._make_host, _size, _REMEMBERED_BYTES // 2)
+        self._services = Remembered(self.cleaner.service, _size, _REMEMBERED_BYTES // 2)
+        self._levels = Remembered(self.cleaner.levels, _size, _REMEMBERED_BYTES // 2)
         self._raw: dict[str, str] = {}
         self._warned: set[str] = set()
 
@@ -110,8 +114,7 @@ class Namer:
         return Head(before, behind)
 
     def _path(self, source: Source) -> str:
-        cleaner = self.cleaner
-        host, prefix, postfix = self._host(source.host), cleaner.levels(source.prefix), cleaner.levels(source.postfix)
+        host, prefix, postfix = self._hosts[source.host], self._levels[source.prefix], self._levels[source.postfix]
         self._notice(host, source.host)
         service = self._service(source)
         if self._names.scheme == "service":
@@ -123,13 +126,13 @@ class Namer:
             elements = [host, service]
         if not prefix and not postfix:
             self._notice(f"{host}.{service}", f"{source.host}, {source.service or '(host perfdata)'}")
-        return _joined([self._base, *elements, _LABEL])
+        return ".".join([element for element in (self._base, *elements, _LABEL) if element])
 
     @property
     def _exact(self) -> bool:
         return self._names.cleaning == "graphios"
 
-    def _host(self, host: str) -> str:
+    def _make_host(self, host: str) -> str:
         if self._names.reverse_hostname:
             host = ".".join(reversed(host.split(".")))
         if self._names.replace_hostname:
@@ -139,12 +142,12 @@ class Namer:
     def _service(self, source: Source) -> str:
         if source.service is None:
             return HOST_SERVICE
-        return self.cleaner.service(source.service) if source.service else ""
+        return self._services[source.service] if source.service else ""
 
     def _filled(self, template: str, source: Source) -> str:
         """The metric's path that `template` comes to, _LABEL standing for the label."""
         values = {key: self.cleaner.levels(value) for key, value in source.more}
-        values |= {"host": self._host(source.host), "service": self._service(source), "label": _LABEL}
+        values |= {"host": self._hosts[source.host], "service": self._service(source), "label": _LABEL}
         values |= {"prefix": self.cleaner.levels(source.prefix), "postfix": self.cleaner.levels(source.postfix)}
         return _joined([self._base, _PLACE.sub(lambda place: values[place[1]], template)])
 
@@ -166,33 +169,29 @@ class Namer:
 
     def _notice(self, name: str, raw: str) -> None:
         """Reports when something else already has this name; forgets what does not fit its bounded memory."""
-        if len(self._raw) >= _NOTICED or len(raw) > _LONGEST_REMEMBERED:
+        if len(raw) > _LONGEST_NOTICED:
+            return
+        if len(self._raw) >= _NOTICED:
             self._raw.clear()
         if self._raw.setdefault(name, raw) != raw and name not in self._warned and len(self._warned) < 1000:
             self._warned.add(name)
             self._warn(f"{self._raw[name]!r} and {raw!r} share the metric names {name}.*")
 
 
-class Remembered(dict[str, str]):
-    """Texts and what `make` makes of them. A text is looked up with []; what does not fit the bounded memory is made again."""
+class _Labels(Remembered[str, str]):
+    """Labels as they are written, and what stands for them in names."""
 
-    def __init__(self, make: Callable[[str], str]) -> None:
-        super().__init__()
-        self._make = make
-        self._bytes = 0
-        self.longest = 0
-        """Characters of the longest result handed out so far."""
+    longest = 0
+    """Characters of the longest result handed out so far."""
 
-    def __missing__(self, text: str) -> str:
-        made = self._make(text)
-        self.longest = max(self.longest, len(made))
-        if len(text) <= _LONGEST_REMEMBERED:
-            if self._bytes > _REMEMBERED_BYTES:
-                self.clear()
-                self._bytes = 0
-            self._bytes += 250 + 4 * (len(text) + len(made))
-            self[text] = made
-        return made
+    def __missing__(self, written: str) -> str:
+        name = super().__missing__(written)
+        self.longest = max(self.longest, len(name))
+        return name
+
+
+def _size(text: str, made: str) -> int:
+    return 220 + len(text) + len(made) if text.isascii() else 220 + 4 * (len(text) + len(made))
 
 
 def _cleaner(names: Names) -> Cleaner:

@@ -22,12 +22,12 @@ def parse_line(text: str, now: float = NOW) -> Line:
 
 def test_a_service_line() -> None:
     line = parse_line(service_line("a=1 b=2", prefix="mon", postfix="load").rstrip("\n"), NOW)
-    assert line == (("web01", "load", "mon", "load", ()), NOW, "a=1 b=2", "")
+    assert line == (("web01", "load", "mon", "load", ()), None, NOW, "a=1 b=2", "")
 
 
 def test_a_host_line_has_no_service() -> None:
     line = parse_line(host_line("rta=1ms").rstrip("\n"), NOW)
-    assert line == (("web01", None, "", "", ()), NOW, "rta=1ms", "")
+    assert line == (("web01", None, "", "", ()), None, NOW, "rta=1ms", "")
 
 
 def test_undefined_macros_count_as_absent() -> None:
