@@ -89,6 +89,7 @@ class CarbonBackend(NamedTuple):
     replay_bytes: int = 1024**3
     creates_per_minute: int = 0  # 0: new series are not paced
     graphite_url: str = ""  # where droppedCreates is read; empty: not at all
+    whisper: str = ""  # carbon's LOCAL_DATA_DIR where it is on this machine: series that have a file there are not paced
 
 
 class StatsdBackend(NamedTuple):

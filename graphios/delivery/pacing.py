@@ -89,6 +89,7 @@ class Pacer:
         if len(self._parking) >= _PARKING or len(self._known) + len(self._held) > _CACHE:
             self.commit()
             self._forget_names()
+        self._take_back()
         names = [line.split(" ", 1)[0] for line in lines]
         strange = {name for name in names if name not in self._known}
         if not strange:
@@ -115,12 +116,12 @@ class Pacer:
         `limit_bytes` go (the rest of a larger series comes with the next calls). Raises DeliveryError.
         """
         self.commit()
-        self._handed = {}
+        self._take_back()
         handed: list[str] = []
+        room = limit_bytes
         with self._named():
             for series, known in self._store.queue():
-                room = limit_bytes - sum(map(len, handed))
-                lines = self._store.parked(series, max(1, room))
+                lines = self._store.parked(series, room)
                 if not lines:
                     self._store.unqueue(series)
                     continue
@@ -130,7 +131,8 @@ class Pacer:
                 self._granted.add(name)
                 self._handed[name] = lines
                 handed += lines
-                if sum(map(len, handed)) >= limit_bytes:
+                room -= sum(map(len, lines))
+                if room <= 0:
                     break
         return handed
 
@@ -157,13 +159,18 @@ class Pacer:
         self.commit()
         with self._named():
             self._store.lost()
-        self._handed = {}
+        self._take_back()
         self._granted.clear()
         self._forget_names()
 
     def close(self) -> None:
         """Closes the file; what is not committed is not in it."""
         self._store.close()
+
+    def _take_back(self) -> None:
+        """What due() handed out last and nobody acknowledged is parked as before."""
+        self._granted -= self._handed.keys()
+        self._handed = {}
 
     def _held_in_memory(self) -> set[str]:
         return {line.split(" ", 1)[0] for _, line in self._parking}
