@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from graphios.backends.base import ClosedEarly, Refused
 
 MOST_TRIES = 400
-_CERTAIN = 2
 
 
 class Verdict(NamedTuple):
@@ -18,49 +17,66 @@ class Verdict(NamedTuple):
     certain: bool
 
 
+class _Part(NamedTuple):
+    low: int
+    high: int
+    reason: str
+    spoken: bool  # refused by words, not by hanging up
+
+
 def isolate(items: Sequence[Any], attempt: Callable[[Sequence[Any]], None]) -> Verdict | None:
     """Delivers all of `items` but those the receiver refuses: halves what is refused until single items are left, MOST_TRIES times at most.
 
-    None: not one item was taken while the receiver only hung up, so it is not the items' fault. Raises DeliveryError when it can't be reached;
-    what was taken by then may be delivered again.
+    None: the receiver hangs up whatever it gets, so it is not the items' fault. Raises DeliveryError when it can't be reached. Some items may
+    have been taken then, and are delivered again.
     """
     guilty: list[tuple[int, str]] = []
+    refused: list[_Part] = []
+    good: Sequence[Any] = ()
     middle = len(items) // 2
     stack = [(middle, len(items)), (0, middle)] if middle else [(0, 1)]
-    tries, taken, spoken, certain = 0, 0, False, True
+    tries = 0
     while stack:
         low, high = stack.pop()
         tries += 1
         try:
             attempt(items[low:high])
-            taken += high - low
+            good = good or items[low : low + 1]
             continue
         except Refused as error:
-            spoken = True
             if error.items:
                 guilty += [(low + index, reason) for index, reason in error.items]
                 continue
-            reason = str(error)
+            part = _Part(low, high, str(error), True)
         except ClosedEarly as error:
-            reason = str(error)
-            if high - low == 1 and not _again(items[low:high], attempt):
-                taken += 1
-                continue
+            part = _Part(low, high, str(error), False)
         if high - low == 1 or tries > MOST_TRIES:
-            guilty += [(index, reason) for index in range(low, high)]
-            certain = certain and high - low == 1
+            refused.append(part)
         else:
             middle = (low + high) // 2
             stack += [(middle, high), (low, middle)]
-    return Verdict(guilty, certain) if taken or spoken else None
-
-
-def _again(item: Sequence[Any], attempt: Callable[[Sequence[Any]], None]) -> bool:
-    """Whether the receiver hangs up on this one item every time. Raises DeliveryError when it can't be reached."""
-    for _ in range(_CERTAIN):
-        try:
-            attempt(item)
-            return False
-        except ClosedEarly:
+    for part in refused:
+        if not part.spoken and (verdict := _hangs_up(items, part, good, attempt)) is not True:
+            if verdict is None:
+                return None
             continue
+        guilty += [(index, part.reason) for index in range(part.low, part.high)]
+    return Verdict(guilty, all(part.high - part.low == 1 for part in refused))
+
+
+def _hangs_up(
+    items: Sequence[Any], part: _Part, good: Sequence[Any], attempt: Callable[[Sequence[Any]], None]
+) -> bool | None:
+    """Whether the receiver hangs up on this part again, and still takes a good item right after it; None when it does not take that either."""
+    try:
+        attempt(items[part.low : part.high])
+        return False
+    except (ClosedEarly, Refused):
+        pass
+    if not good:
+        return None
+    try:
+        attempt(good)
+    except ClosedEarly:
+        return None
     return True

@@ -5,13 +5,14 @@ What can't be delivered now is tried again with growing pauses, always the same 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from graphios.backends.base import Backend, ClosedEarly, DeliveryError, Refused
 from graphios.configuration.settings import BackendSettings
@@ -28,6 +29,8 @@ from graphios.inputs.spool import FileKey
 
 log = logging.getLogger("graphios")
 
+Result = TypeVar("Result")
+
 FIRST_PAUSE = 0.05
 _REMIND = 300.0
 _IDLE = 1.0
@@ -37,10 +40,16 @@ class LostMemory(Exception):
     """The receiver may have lost what it had acknowledged."""
 
 
+class Rewind(Exception):
+    """The batch is made anew: with more in it, it will tell more."""
+
+
 class Pacing(Protocol):
     """Holds back what a carbon would drop: points of series it may not create yet."""
 
-    waiting: tuple[int, int]
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Series and points held back."""
 
     def admit(self, lines: list[str]) -> list[str]:
         """Those that may go."""
@@ -56,6 +65,9 @@ class Pacing(Protocol):
 
     def lost(self) -> None:
         """carbon lost its memory."""
+
+    def close(self) -> None:
+        """Gives its file up."""
 
 
 class Rooms(NamedTuple):
@@ -89,7 +101,7 @@ class Lane:
         self._common = rooms.common
         self._ahead: Ahead[Batch] = Ahead(self.name)
         self._once = False
-        self._acknowledged = 0  # batches since the last replay began
+        self._acknowledged = 1  # batches since the last replay began; there may have been some before us
         self.pending = False  # whether the window has still to be sent again
         self._told = 0.0
         self._thread: threading.Thread | None = None
@@ -119,6 +131,8 @@ class Lane:
                 self._work()
             except LostMemory:
                 self.pending = True
+                self._ahead.settle()
+            except Rewind:
                 self._ahead.settle()
             except Stopped:
                 break
@@ -165,7 +179,7 @@ class Lane:
                 self.healthy_at = self._rooms.window.now()
                 return
             self._replay()
-        raise DeliveryError(f"{self.backend.address}: loses what it had taken again and again")
+        raise DeliveryError(f"{self.name} {self.backend.address}: loses what it had taken again and again")
 
     # --- replay
 
@@ -173,7 +187,7 @@ class Lane:
         """Sends again what the receiver acknowledged and may have lost. Raises LostMemory when it happens meanwhile."""
         self._acknowledged = 0
         if self.pacer:
-            self.pacer.lost()
+            self._until_it_works(self.pacer.lost)
         window = self._rooms.window
         upto = window.cut()
         done = 0
@@ -211,8 +225,7 @@ class Lane:
         items: Sequence[Any] = batch.items
         if items:
             if self.pacer:
-                items = self.pacer.admit(list(items))
-                self._until_it_works(self.pacer.commit)
+                items = self._admitted(self.pacer, list(items))
             taken = self._deliver(items, batch) if items else 0
             if self.pacer and items:
                 self.pacer.delivered(list(items))
@@ -231,28 +244,34 @@ class Lane:
         if finished:
             self._rooms.removal.consider(finished)
 
+    def _admitted(self, pacer: Pacing, lines: list[str]) -> list[str]:
+        admitted = self._until_it_works(lambda: pacer.admit(lines))
+        self._until_it_works(pacer.commit)
+        return admitted
+
     def _ship_due(self) -> None:
         """What pacing held back and lets go now."""
-        while self.pacer and (lines := self.pacer.due(self.settings.delivery.batch_bytes)):
+        pacer = self.pacer
+        while pacer and (lines := self._until_it_works(lambda: pacer.due(self.settings.delivery.batch_bytes))):
             batch = Batch()
             batch.begin("held back", None)
             batch.items = lines
             self.counts["acknowledged"] += self._deliver(lines, batch)
-            self.pacer.delivered(lines)
+            pacer.delivered(lines)
             if self._once or self._rooms.stopping():
                 return
 
-    def _until_it_works(self, action: Callable[[], None]) -> None:
-        """Runs it until it raises no GraphiosError. In a single run that error goes up."""
+    def _until_it_works(self, action: Callable[[], Result]) -> Result:
+        """Runs it until it raises no GraphiosError, and returns what it does. In a single run that error goes up."""
         for pause in self._pauses():
             try:
-                action()
-                return
+                return action()
             except GraphiosError as error:
                 if self._once:
                     raise
                 self._failed(str(error))
                 self._rooms.sleep(pause)
+        raise Stopped
 
     def _pauses(self) -> Iterator[float]:
         """Ever longer pauses, for ever. Raises Stopped when told to end."""
@@ -285,6 +304,8 @@ class Lane:
                     hung_up = 0
                     if (verdict := self._verdict(items)) is not None:
                         return len(items) - self._condemn(items, batch, verdict, keep=True)
+                    if not batch.replay and batch.bytes < self.settings.delivery.batch_bytes:
+                        raise Rewind from error
                 if self.backend.lost_memory() and self._acknowledged:
                     raise LostMemory from error
             self._rooms.sleep(pause)
@@ -331,7 +352,7 @@ class Lane:
         """Records what the receiver never takes, and with `keep` sets the files aside that hold it; how many items."""
         if keep and verdict.guilty:
             reason = f"{self.backend.address}: {verdict.guilty[0][1]}"
-            for key in {batch.origin(min(index, len(batch.items) - 1))[1] for index, _ in verdict.guilty}:
+            for key in {_origin(items, batch, index)[1] for index, _ in verdict.guilty}:
                 if key:
                     self._until_it_works(lambda key=key: self._rooms.set_aside.keep(key, self.name, reason))  # type: ignore[misc]
                     self.counts["set_aside"] += 1
@@ -342,7 +363,7 @@ class Lane:
         count = 0
         for index, reason in refused:
             count += 1
-            name, _ = batch.origin(min(index, len(batch.items) - 1))
+            name, _ = _origin(items, batch, index)
             item = items[index]
             text = item if isinstance(item, str) else f"{item.name} {item.value} {item.timestamp}"
             raw = text.rstrip("\n").encode("utf-8", "surrogateescape")
@@ -352,3 +373,11 @@ class Lane:
             log.warning("%s refused %d metrics, see %s", self.backend.address, count, self._common.rejects.path)
             self._until_it_works(self._common.rejects.flush)
         return count
+
+
+def _origin(items: Sequence[Any], batch: Batch, index: int) -> tuple[str, FileKey | None]:
+    """Which file the item at `index` came from; pacing may have left items of the batch out."""
+    if items is not batch.items:
+        with contextlib.suppress(ValueError):
+            index = batch.items.index(items[index])
+    return batch.origin(index)

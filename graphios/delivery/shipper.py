@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 from graphios.backends.base import Backend
 from graphios.backends.make import make
-from graphios.configuration.settings import BackendSettings, CarbonBackend, Settings
+from graphios.configuration.settings import BackendSettings, CarbonBackend, FifoInput, Settings
 from graphios.convert import Converter
 from graphios.delivery import status
 from graphios.delivery.catalog import Scan, Selector, scan
-from graphios.delivery.lane import Lane, Rooms
+from graphios.delivery.lane import Lane, Pacing, Rooms
 from graphios.delivery.limits import Limiter
 from graphios.delivery.progress import Progress
 from graphios.delivery.reader import Common, Reader
@@ -26,8 +26,10 @@ from graphios.delivery.set_aside import SetAside
 from graphios.delivery.troubles import Troubles
 from graphios.delivery.window import Window
 from graphios.errors import GraphiosError, Stopped
+from graphios.inputs.fifo import FifoReader
 from graphios.inputs.settle import Settling
 from graphios.inputs.spool import DirectoryLock, Oldest, Spool, SpoolError
+from graphios.inputs.watch import Watcher
 from graphios.version import VERSION
 
 log = logging.getLogger("graphios")
@@ -35,9 +37,11 @@ log = logging.getLogger("graphios")
 _STATUS = 2.0
 _CHORES = 1.0
 _REPORT = 60.0
+_FIFO_PATIENCE = 1.0
 _PATIENCE = 4.0
 """Seconds the lanes have to end; they are given up then, and nothing undelivered is removed."""
 _REMOVALS = 10.0
+_SHORT = 0.05
 
 
 class Stop:
@@ -47,16 +51,19 @@ class Stop:
         self.process = threading.Event()
         self._wake = threading.Event()
         self.reload = threading.Event()
+        self.wake: Callable[[], None] = lambda: None
 
     def end(self) -> None:
         """The process shall end."""
         self.process.set()
         self._wake.set()
+        self.wake()
 
     def read_again(self) -> None:
         """The configuration shall be read again."""
         self.reload.set()
         self._wake.set()
+        self.wake()
 
     def told(self) -> bool:
         """Whether work shall stop."""
@@ -96,7 +103,8 @@ class Shipper:
         self._scan = Scan([], Oldest(), [], {})
         self._scan_seconds = 0.0
         self._reported = (0, 0, 0)
-        self.watcher: Callable[[float], object] = stop.sleep
+        self._watcher = Watcher([spool.directory for spool in settings.spools] + [str(self.inbox)])
+        self._fifos: dict[FifoInput, tuple[FifoReader, threading.Event]] = {}
         self._due: dict[str, float] = {}
         self._halted = threading.Event()
 
@@ -118,6 +126,7 @@ class Shipper:
         self._state_lock.lock()
         self.rejects.check()
         self._build()
+        self._open_fifos()
         for warning in settings.warnings:
             log.warning("%s", warning)
 
@@ -158,6 +167,24 @@ class Shipper:
         rooms = Rooms(self._common, self.window, self.removal, self.set_aside, self._sleep, self._is_over)
         self.lanes = [self._lane(backend, rooms) for backend in settings.backends]
 
+    def _open_fifos(self) -> None:
+        before = self._before._fifos if self._before and self._before.inbox == self.inbox else {}
+        for fifo in self.settings.fifos:
+            if fifo in before:
+                self._fifos[fifo] = before[fifo]
+                continue
+            ending = threading.Event()
+            reader = FifoReader(fifo, str(self.inbox), ending)
+            reader.start()
+            self._fifos[fifo] = reader, ending
+
+    def _close_fifos(self, keep: Settings | None) -> None:
+        same = keep is not None and keep.state_directory == self.settings.state_directory
+        for fifo, (reader, ending) in self._fifos.items():
+            if not (same and keep and fifo in keep.fifos):
+                ending.set()
+                reader.join(_FIFO_PATIENCE)
+
     def _is_over(self) -> bool:
         return self._halted.is_set() or self._stop.told()
 
@@ -166,15 +193,28 @@ class Shipper:
 
     def _lane(self, settings: BackendSettings, rooms: Rooms) -> Lane:
         old = self._old_lane(settings)
-        backend: Backend = old.backend if old else make(settings, self._stop.told)
+        backend: Backend = old.backend if old else make(settings, self._stop.told, self._heartbeat(settings))
         converter = Converter(self.settings.names, backend.takes, log.warning)
         reader = Reader(
             settings.name, converter, backend.takes, settings.delivery.batch_bytes, self._common, self._is_over
         )
-        lane = Lane(settings, backend, reader, rooms)
+        lane = Lane(settings, backend, reader, rooms, self._pacer(settings))
         if old:
             lane.counts, lane.last_success, lane.pending = old.counts, old.last_success, old.pending
         return lane
+
+    def _heartbeat(self, settings: BackendSettings) -> str:
+        if not self.settings.self_interval or not self.settings.self_prefix:
+            return ""
+        return f"{self.settings.self_prefix}.{status.own_host()}.backend.{status.plain(settings.name)}.connected"
+
+    def _pacer(self, settings: BackendSettings) -> Pacing | None:
+        if not (isinstance(settings, CarbonBackend) and settings.creates_per_minute):
+            return None
+        from graphios.delivery.pacing import Pacer
+
+        path = self.settings.state_directory / f"pacing-{status.plain(settings.name)}.db"
+        return Pacer(path, settings.creates_per_minute, settings.replay_seconds)
 
     def _old_lane(self, settings: BackendSettings) -> Lane | None:
         for lane in self._before.lanes if self._before else ():
@@ -186,10 +226,13 @@ class Shipper:
         """Ends the lanes, as far as they end in time, and gives everything up; of backends only those that `keep` does not use."""
         self._halted.set()
         deadline = time.monotonic() + _PATIENCE
+        self._close_fifos(keep)
         for lane in self.lanes:
             if lane.join(max(0.0, deadline - time.monotonic())):
                 if keep is None or lane.settings not in keep.backends:
                     lane.backend.close()
+                if lane.pacer:
+                    lane.pacer.close()
             else:
                 log.warning("%s: did not end in time; what it had not acknowledged stays in the spool", lane.name)
         self.tell(running=keep is not None)
@@ -235,7 +278,16 @@ class Shipper:
         """Works until told to stop; or, once `finished` says that no more is to come, until all is delivered."""
         for lane in self.lanes:
             lane.start(replay=lane.pending or not (self._before and self._old_lane(lane.settings)))
+        try:
+            with self._watcher:
+                self._stop.wake = self._watcher.wake
+                self._watch(finished)
+        finally:
+            self._halted.set()
+
+    def _watch(self, finished: Callable[[], bool] | None) -> None:
         last = 0.0
+        seen = 0
         while not self._stop.told():
             more_comes = not (finished and finished())
             hungry = any(lane.todo.hungry and lane.todo.more for lane in self.lanes)
@@ -246,8 +298,7 @@ class Shipper:
                     break
             self._chores()
             many = any(lane.todo.more for lane in self.lanes)
-            self.watcher(0.05 if many else self.settings.poll)
-        self._halted.set()
+            seen = self._watcher.wait(seen, _SHORT if many or not more_comes else self.settings.poll)
 
     def _all_done(self) -> bool:
         lanes = self.lanes
@@ -358,7 +409,8 @@ class Shipper:
         for lane in self.lanes:
             skipped |= lane.reader.skipped
         oldest = [depth.oldest for depth in self._scan.depths if depth.oldest is not None]
-        troubles = [text for text in (*self.troubles.current(), self.progress.trouble) if text]
+        pipes = [reader.trouble for reader, _ in self._fifos.values()]
+        troubles = [text for text in (*self.troubles.current(), self.progress.trouble, *pipes) if text]
         return {
             "version": status.FORMAT,
             "program": f"graphios {VERSION}",

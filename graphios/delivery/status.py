@@ -86,7 +86,7 @@ _COUNTERS = ("sent", "acknowledged", "retries", "replayed", "refused", "set_asid
 
 
 def _backend_items(backend: Document) -> Iterable[tuple[str, float, str]]:
-    prefix = "backend." + backend["name"].replace(":", "_").replace(".", "_").replace(" ", "_")
+    prefix = f"backend.{plain(backend['name'])}"
     for name, value in backend.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or name in ("error_since", "last_success"):
             continue
@@ -96,11 +96,24 @@ def _backend_items(backend: Document) -> Iterable[tuple[str, float, str]]:
 
 def spool_own_line(inbox: Path, document: Document, prefix: str) -> None:
     """Puts a line about ourselves into the inbox. Raises OSError."""
-    host = socket.gethostname().encode("ascii", "replace")
     line = spool_writer.service_line(
-        int(time.time()), host, b"graphios", perfdata(document).encode("ascii", "replace"), prefix=prefix.encode()
+        int(time.time()),
+        socket.gethostname().encode("ascii", "replace"),
+        b"graphios",
+        perfdata(document).encode("ascii", "replace"),
+        prefix=prefix.encode(),
     )
     spool_writer.write(os.fsencode(inbox), line)
+
+
+def plain(name: str) -> str:
+    """The name of a backend as part of a file or metric name."""
+    return "".join(char if char.isalnum() and char.isascii() else "_" for char in name)
+
+
+def own_host() -> str:
+    """This host, as part of a metric name."""
+    return socket.gethostname().replace(".", "_")
 
 
 def rejected(by_kind: Counter[str], path: Path) -> Document:
