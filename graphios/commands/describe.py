@@ -72,6 +72,11 @@ def _backend(backend: BackendSettings) -> str:
                     f"{backend.creates_per_minute} new series a minute"
                     if backend.creates_per_minute
                     else "new series without limit",
+                    *(
+                        [f"those in {backend.whisper} are not new"]
+                        if backend.creates_per_minute and backend.whisper
+                        else []
+                    ),
                     *([f"drops counted at {backend.graphite_url}"] if backend.graphite_url else []),
                 )
             )

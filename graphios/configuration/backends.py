@@ -55,9 +55,8 @@ def carbon(section: Section, context: Context) -> CarbonBackend:
     servers = tuple((host, own or port) for host, own in section["host"])
     if len(set(servers)) != len(servers):
         raise section.wrong("host names a server twice")
-    creates = section["creates_per_minute"]
-    if creates is None:
-        creates = carbon_conf.creates_per_minute(servers, protocol, context.carbon_conf_path)
+    known = carbon_conf.caches(servers, protocol, context.carbon_conf_path)
+    creates, whisper = section["creates_per_minute"], section["whisper_directory"]
     if not section["tls"]:
         _refuse(section, _TLS, "needs tls = yes")
     return CarbonBackend(
@@ -68,8 +67,9 @@ def carbon(section: Section, context: Context) -> CarbonBackend:
         _delivery(section),
         section["replay_minutes"] * 60,
         section["replay_bytes"],
-        creates,
+        known.creates_per_minute if creates is None else creates,
         section["graphite_url"],
+        known.whisper if whisper is None else whisper,
     )
 
 

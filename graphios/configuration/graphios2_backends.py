@@ -52,8 +52,8 @@ def backends(options: Options, carbon_conf_path: Path) -> tuple[BackendSettings,
 def _carbon(options: Options, carbon_conf_path: Path) -> Iterator[CarbonBackend]:
     protocol, port = ("plaintext", 2003) if options.is_set("carbon_plaintext", False) else ("pickle", 2004)
     for name, host, own in _servers(options, "carbon", "carbon_servers", port):
-        creates = carbon_conf.creates_per_minute([(host, own)], protocol, carbon_conf_path)
-        yield CarbonBackend(name, ((host, own),), protocol, creates_per_minute=creates)
+        creates, whisper = carbon_conf.caches([(host, own)], protocol, carbon_conf_path)
+        yield CarbonBackend(name, ((host, own),), protocol, creates_per_minute=creates, whisper=whisper)
 
 
 def _influxdb(options: Options) -> Iterator[InfluxBackend]:

@@ -41,6 +41,10 @@ def _creates(text: str) -> object:
     return 0 if text == "inf" else values.whole(0, 1_000_000)(text)
 
 
+def _directory(text: str) -> object:
+    return values.absolute(text) if text else ""
+
+
 _RETRIES = (
     Option("connect_timeout", "5", values.number(0.1, 600)),
     Option("send_timeout", "30", values.number(0.1, 600)),
@@ -88,6 +92,7 @@ KINDS: dict[str, Kind] = {
             Option("replay_minutes", "15", values.number(0, 1440)),
             Option("replay_bytes", "1073741824", values.whole(0, 10**15)),
             Option("creates_per_minute", "auto", auto_or(_creates)),
+            Option("whisper_directory", "auto", auto_or(_directory)),
             Option("graphite_url", "", values.url_or_none),
         ),
         several=True,

@@ -31,7 +31,7 @@ HERE = "127.0.0.1"
 def creates(tmp_path: Path, text: str, *servers: tuple[str, int], protocol: str = "plaintext") -> int:
     path = tmp_path / "carbon.conf"
     path.write_text(text)
-    return carbon_conf.creates_per_minute(servers, protocol, path)
+    return carbon_conf.caches(servers, protocol, path).creates_per_minute
 
 
 @pytest.mark.parametrize(
@@ -81,4 +81,19 @@ def test_a_file_that_is_no_carbon_conf_is_no_limit(tmp_path: Path, text: str) ->
 
 
 def test_neither_is_a_missing_one(tmp_path: Path) -> None:
-    assert carbon_conf.creates_per_minute([(HERE, 2003)], "plaintext", tmp_path / "none") == 0
+    assert carbon_conf.caches([(HERE, 2003)], "plaintext", tmp_path / "none") == (0, "")
+
+
+def test_where_the_series_are_is_known_when_it_can_be_looked_into(tmp_path: Path) -> None:
+    path, whisper = tmp_path / "carbon.conf", tmp_path / "whisper"
+    here = [(HERE, 2003)]
+    for text in (f"LOCAL_DATA_DIR = {whisper}/", f"STORAGE_DIR = {tmp_path}/"):
+        path.write_text(f"[cache]\n{text}\n[cache:b]\nLINE_RECEIVER_PORT = 2103\nLOCAL_DATA_DIR = {tmp_path}\n")
+        assert carbon_conf.caches(here, "plaintext", path).whisper == ""
+        whisper.mkdir()
+        assert carbon_conf.caches(here, "plaintext", path).whisper == str(whisper)
+        assert carbon_conf.caches([("192.0.2.1", 2003)], "plaintext", path).whisper == ""
+        assert carbon_conf.caches([*here, (HERE, 2103)], "plaintext", path).whisper == ""  # two places
+        whisper.rmdir()
+    path.write_text("[cache]\n")
+    assert carbon_conf.caches(here, "plaintext", path).whisper == ""

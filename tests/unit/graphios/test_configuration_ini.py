@@ -255,6 +255,7 @@ tls_ca = {tmp_path}/ca.pem
 replay_minutes = 0
 creates_per_minute = inf
 graphite_url = https://graphite.example/
+whisper_directory = /whisper/
 tries = 3
 [statsd]
 protocol = tcp
@@ -328,7 +329,7 @@ level = debug
         Tls(tmp_path / "ca.pem", None, None, True),
     )
     assert (carbon.replay_seconds, carbon.creates_per_minute, carbon.delivery.tries) == (0, 0, 3)
-    assert carbon.graphite_url == "https://graphite.example"
+    assert (carbon.graphite_url, carbon.whisper) == ("https://graphite.example", "/whisper")
     assert statsd == StatsdBackend("statsd", "::1", 8125, "tcp")
     assert influx1 == InfluxBackend(
         name="influxdb",
@@ -448,3 +449,16 @@ def test_rejects_go_to_the_users_state_directory(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert configuration.state_directory() == Path(directory)
+
+
+def test_carbons_own_file_is_asked_unless_the_option_says_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "carbon.conf").write_text(f"[cache]\nMAX_CREATES_PER_MINUTE = 50\nLOCAL_DATA_DIR = {tmp_path}\n")
+    for text, expected in (
+        ("", (50, str(tmp_path))),
+        ("[carbon]\ncreates_per_minute = 7\n", (7, str(tmp_path))),
+        ("[carbon]\ncreates_per_minute = 0\nwhisper_directory =\n", (0, "")),
+        ("[carbon]\nport = 2103\n", (0, "")),
+    ):
+        (backend,) = load(tmp_path, GOOD + text).backends
+        assert isinstance(backend, CarbonBackend)
+        assert (backend.creates_per_minute, backend.whisper) == expected
