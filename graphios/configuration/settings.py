@@ -89,7 +89,7 @@ class CarbonBackend(NamedTuple):
     replay_bytes: int = 1024**3
     creates_per_minute: int = 0  # 0: new series are not paced
     graphite_url: str = ""  # where droppedCreates is read; empty: not at all
-    whisper: str = ""  # carbon's LOCAL_DATA_DIR where it is on this machine: series that have a file there are not paced
+    whisper: str = ""  # where carbon keeps its series, on this machine: those that are there are not new
 
 
 class StatsdBackend(NamedTuple):
