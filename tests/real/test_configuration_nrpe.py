@@ -76,7 +76,7 @@ def test_the_real_nrpe_answers_every_generated_command_and_the_parts_are_the_who
             assert text.startswith(f"{title} "), text
             assert "no rates at the next run" not in text
             labels[name] = set(re.findall(r"(?:^| )([\w.-]+)=", text.partition("|")[2]))
-    assert len(names) == 3 + PARTS
+    assert len(names) == 4 + PARTS
     parts = [labels[f"check_virt_stats_{part}of{PARTS}"] for part in range(1, PARTS + 1)]
     guests = {"web01", "db01", "plain"}
     whole = {label for label in labels["check_virt_stats_all"] if label.split(".")[0] in guests}
