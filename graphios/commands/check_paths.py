@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from graphios.commands.units import many, size
-from graphios.configuration import graphios2
+from graphios.configuration import graphios2, state_directory
 from graphios.configuration.settings import InfluxBackend, OutputBackend, PrometheusBackend, Settings
 
 
@@ -43,7 +43,10 @@ def look_around(settings: Settings) -> Iterator[Finding]:
         ("[status] file", settings.status_file.parent),
         ("[rejects] file", settings.reject_file.parent),
     ):
-        yield from _can_be_written(what, directory)
+        level = Level.NOTE if _systemd_will_say(directory) else Level.WRONG
+        for finding in _can_be_written(what, directory):
+            said = " (unless systemd sets STATE_DIRECTORY, as graphios.service has it)" if level == Level.NOTE else ""
+            yield Finding(level, finding.text + said)
     for backend in settings.backends:
         if isinstance(backend, OutputBackend) and backend.path:
             yield from _output(backend.name, backend.path)
@@ -51,6 +54,11 @@ def look_around(settings: Settings) -> Iterator[Finding]:
     yield from _libraries(settings)
     if settings.names.cleaning == "graphios" and settings.path.suffix == ".cfg":
         yield from _left_alone(settings)
+
+
+def _systemd_will_say(directory: Path) -> bool:
+    """Whether this is where state goes only because no unit file says where."""
+    return "STATE_DIRECTORY" not in os.environ and directory.is_relative_to(state_directory())
 
 
 def _user() -> str:

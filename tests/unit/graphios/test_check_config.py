@@ -136,6 +136,19 @@ def test_what_the_user_cannot_use_is_wrong(
     assert any(complaint.format(folder=folder) in found for found in wrong)
 
 
+def test_a_home_that_cannot_be_written_matters_not_to_the_service(
+    folder: Path, ordinary_user: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("STATE_DIRECTORY")
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "read-only"))
+    (folder / "mine").mkdir()
+    assert main(config(folder, f"[spool]\ndirectory = {folder}/mine\n[stdout]\n")) == 0
+    out = capsys.readouterr().out
+    assert f"note: [state] directory: {folder}/read-only can't be written, as " in out
+    assert "unless systemd sets STATE_DIRECTORY" in out
+    assert "wrong: " not in out
+
+
 def test_a_spool_that_everybody_may_empty_is_a_warning(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "spool").chmod(0o777)
     assert main(config(folder)) == 1
