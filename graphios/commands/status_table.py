@@ -19,7 +19,8 @@ def problems(document: Document, process: Process, now: float) -> list[str]:
     found = _of_process(document, process, now)
     dropped = document.part("dropped")
     if dropped.count("files"):
-        lost = f"{many(dropped.count('files'), 'file')} ({size(dropped.count('bytes'))}, {many(dropped.count('lines'), 'line')})"
+        why = ": graphios explain FILE says what to change" if document.part("skipped").count("unprefixed") else ""
+    lost = f"{many(dropped.count('files'), 'file')} ({size(dropped.count('bytes'))}, {many(dropped.count('lines'), 'line')})"
         found.append(f"dropped since the start, over the limits of the spool: {lost}")
     found += document.texts("trouble")
     for backend in document.parts("backends"):
@@ -30,7 +31,8 @@ def problems(document: Document, process: Process, now: float) -> list[str]:
             found.append(f"{name} delivers nothing{lasting}: {backend.text('error')}")
     lag = document.number("lag_seconds") or 0
     if lag > LATE:
-        found.append(f"the oldest waiting file is {duration(lag)} old")
+        late = [part.text("name") for part in document.parts("backends") if (part.number("lag_seconds") or 0) > LATE]
+        found.append(f"the oldest waiting file is {duration(lag)} old" + (f", it waits for {', '.join(late)}" if late else ""))
     aside = document.part("set_aside")
     if aside.count("files"):
         found.append(
@@ -42,7 +44,8 @@ def problems(document: Document, process: Process, now: float) -> list[str]:
 def _lasts(backend: Part, now: float) -> bool:
     """Whether its error is more than a restart of the receiver."""
     since = backend.number("error_since")
-    return bool(backend.text("error")) and (since is None or now - since > _SHORT_ERROR)
+    late = (backend.number("lag_seconds") or 0) > LATE
+    return bool(backend.text("error")) and (since is None or late or now - since > _SHORT_ERROR)
 
 
 def _of_process(document: Document, process: Process, now: float) -> list[str]:
@@ -73,10 +76,16 @@ def lines(document: Document, process: Process, now: float, rates: dict[str, flo
     found = [head.rstrip(", ")]
     if version > 1:
         found.append(f"This status document is of version {version}; only what version 1 has is shown.")
-    found += [f"TROUBLE: {problem}" for problem in problems(document, process, now)]
+    wrong = problems(document, process, now)
+    found += [f"TROUBLE: {problem}" for problem in wrong]
+    if not wrong and process.state == "running":
+        lag = document.number("lag_seconds") or 0
+        found.append(f"All is well: the oldest waiting file is {duration(lag)} old." if lag else "All is well: nothing waits.")
     if process.state in ("gone", "hung", "ended"):
         found.append(f"What follows is as of {clock(document.number('time'), now)}, {duration(process.age)} ago.")
-    found += ["", *_spools(document, now), "", *_backends(document, now, rates), "", *_figures(document)]
+    now_or_then = process.state if process.state in ("gone", "ended") else ""
+    backends = _backends(document, now, rates, now_or_then)
+    found += ["", *_spools(document, now), "", *backends, "", *_figures(document)]
     return found
 
 
@@ -89,7 +98,7 @@ def _spools(document: Document, now: float) -> list[str]:
     return table(rows, left=1) if len(rows) > 1 else ["No spool."]
 
 
-def _backends(document: Document, now: float, rates: dict[str, float] | None) -> list[str]:
+def _backends(document: Document, now: float, rates: dict[str, float] | None, state: str) -> list[str]:
     rows: list[tuple[str, ...]] = [
         (
             "BACKEND",
@@ -112,7 +121,7 @@ def _backends(document: Document, now: float, rates: dict[str, float] | None) ->
         rows.append(
             (
                 name,
-                backend.text("state"),
+                state or backend.text("state"),
                 many(backend.count("waiting_files"), "file"),
                 size(backend.count("waiting_bytes")),
                 duration(backend.number("lag_seconds")),
@@ -156,6 +165,7 @@ def _figures(document: Document) -> list[str]:
     reasons = _listed(rejected.part("by_reason").counts().items())
     where = f", see {rejected.text('file')}" if rejected.count("total") and rejected.text("file") else ""
     skipped = _listed(document.part("skipped").counts().items())
+    why = ": graphios explain FILE says what to change" if document.part("skipped").count("unprefixed") else ""
     lost = f"{many(dropped.count('files'), 'file')}, {size(dropped.count('bytes'))}, {many(dropped.count('lines'), 'line')}"
     kept = f"{many(window.count('files'), 'file')}, {size(window.count('bytes'))}"
     read = f"{many(document.count('lines_read'), 'line')}, {many(document.count('metrics_read'), 'metric')}"
@@ -164,7 +174,7 @@ def _figures(document: Document) -> list[str]:
             ("Since the start", ""),
             ("  read", read),
             ("  rejected", f"{count(rejected.count('total'))}{reasons}{where}"),
-            ("  not shipped", skipped.strip(" ()") or "0"),
+            ("  not shipped", (skipped.strip(" ()") or "0") + why),
             ("  dropped", lost if dropped.count("files") else "0"),
             ("Kept for a carbon that forgets", kept),
         ],

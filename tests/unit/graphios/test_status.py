@@ -65,6 +65,7 @@ def test_a_healthy_one_is_exit_0_and_says_what_there_is(live, capsys):
     code, out, err = run(capsys, "--file", live())
     assert (code, err) == (0, "")
     assert "TROUBLE" not in out
+    assert out.splitlines()[1] == "All is well: the oldest waiting file is 7 s old."
     for fact in (
         "/var/spool/graphios",
         "127.0.0.1:2003",
