@@ -239,10 +239,10 @@ class Lane:
         marks: list[tuple[FileKey, Position]] = [(key, mark.position) for key, mark in batch.marks.items()]
         if marks or batch.replayed:
             self._common.progress.mark(self.name, [*marks, *batch.replayed])
-        finished = [key for key, mark in batch.marks.items() if mark.finished]
-        finished += [key for key, _ in batch.replayed]
+        finished = {key: mark.position.offset for key, mark in batch.marks.items() if mark.finished}
+        finished |= {key: position.offset for key, position in batch.replayed}
         if finished:
-            self._rooms.removal.consider(finished)
+            self._rooms.removal.consider(finished, self.name, finished)
 
     def _admitted(self, pacer: Pacing, lines: list[str]) -> list[str]:
         admitted = self._until_it_works(lambda: pacer.admit(lines))

@@ -147,12 +147,13 @@ class Reader:
 
     def _position(self, file: SpoolFile, key: FileKey) -> Position:
         common = self._common
-        position = common.progress.position(self._lane, key)
+        positions = common.progress.of_file(key)
+        position = positions.get(self._lane)
         if position and not position.fits(file):
             log.warning("%s is not the file it was: it is shipped from its beginning", key.path)
             common.watermark.forget(key)
             position = None
-        common.watermark.open(key, max((at.line for at in common.progress.of_file(key).values()), default=0))
+        common.watermark.open(key, max((at.line for at in positions.values()), default=0))
         return position or Position(0, 0, file.changed, b"")
 
     def _new_lines(self, file: SpoolFile, key: FileKey) -> Iterator[Batch]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from graphios.delivery.progress import Progress
 from graphios.delivery.rejects import Watermark
@@ -24,13 +24,17 @@ class Removal:
         self._lock = threading.Lock()
         self.removed = 0
 
-    def consider(self, keys: Iterable[FileKey]) -> None:
-        """Moves those of these files away that every lane has finished, as they are now. What can't be moved stays, and is said."""
+    def consider(self, keys: Iterable[FileKey], lane: str = "", offsets: Mapping[FileKey, int] | None = None) -> None:
+        """Moves those of these files away that every lane has finished, as they are now. What can't be moved stays, and is said.
+
+        `offsets` are the positions of `lane`, which need not be looked up then.
+        """
+        known = offsets if self._lanes == {lane} else None
         gone = []
         with self._lock:
             for key in keys:
                 try:
-                    if self._remove(key):
+                    if self._remove(key, known):
                         gone.append(key)
                         self._watermark.forget(key)
                         self._troubles.over(key.directory)
@@ -40,7 +44,7 @@ class Removal:
             if gone:
                 self._progress.forget(gone)
 
-    def _remove(self, key: FileKey) -> bool:
+    def _remove(self, key: FileKey, known: Mapping[FileKey, int] | None) -> bool:
         """Whether the file is gone now."""
         try:
             status = os.lstat(key.path)
@@ -50,8 +54,12 @@ class Removal:
             raise SpoolError(f"{key.path}: {error.strerror}") from error
         if inode_of(status) != key.inode:
             return True
-        positions = self._progress.of_file(key)
-        if any(lane not in positions or positions[lane].offset < status.st_size for lane in self._lanes):
+        if known is not None:
+            reached = known[key]
+        else:
+            positions = self._progress.of_file(key)
+            reached = min(positions[lane].offset if lane in positions else -1 for lane in self._lanes)
+        if reached < status.st_size:
             return False
         self._window.take(key, status.st_size)
         self.removed += 1

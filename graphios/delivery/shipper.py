@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from graphios import notify
 from graphios.backends.base import Backend
 from graphios.backends.make import make
 from graphios.configuration.settings import BackendSettings, CarbonBackend, FifoInput, Settings
@@ -319,8 +320,11 @@ class Shipper:
             self.expire()
             self.progress.recover()
             self.progress.commit()
+            if all(not lane.join(0) for lane in self.lanes):
+                notify.watchdog()
         if self._is_time("status", _STATUS):
             self.tell(running=True)
+            notify.status(self._in_short())
         if "report" not in self._due:
             self._is_time("report", _REPORT)
         elif self._is_time("report", _REPORT):
@@ -359,6 +363,7 @@ class Shipper:
         self.removal.consider(found.finished)
         self.window.watch()
         self.expire()
+        self.look()  # for the status
         return errors, len(set().union(*(lane.reader.unfinished for lane in self.lanes)))
 
     def _each_lane(self, work: Callable[[Lane], None]) -> list[GraphiosError]:
@@ -431,6 +436,11 @@ class Shipper:
             "trouble": troubles,
             "backends": lanes,
         }
+
+    def _in_short(self) -> str:
+        files = sum(depth.files for depth in self._scan.depths)
+        sick = [f"{lane.name}: {lane.error}" for lane in self.lanes if lane.error]
+        return "; ".join([f"{files} files waiting", *sick, *self.troubles.current()])[:500]
 
     def tell(self, running: bool) -> None:
         """Writes the status document."""

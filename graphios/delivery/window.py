@@ -26,7 +26,8 @@ log = logging.getLogger("graphios")
 _BUCKET_FILES = 2000
 _WATCHED = 20_000
 _TAIL_PIECE = 4_194_304
-_WATCH_SECONDS = 60.0
+_LOOKS = (0.5, 3.0, 15.0, 60.0)
+"""Seconds after its delivery that a file is looked after."""
 
 
 class Kept(NamedTuple):
@@ -36,6 +37,12 @@ class Kept(NamedTuple):
     name: str
     size: int  # so much of it was delivered
     path: str
+
+
+class _Watched(NamedTuple):
+    at: float
+    path: str
+    size: int
 
 
 class _Bucket:
@@ -73,7 +80,7 @@ class Window:
         self._open: _Bucket | None = None
         self._serial = 0
         self._elsewhere: set[str] = set()  # spools on other file systems
-        self._watched: deque[tuple[float, Path, str, int]] = deque()
+        self._watched: list[deque[_Watched]] = [deque() for _ in _LOOKS]
         for root in self._roots:
             self._find(root, running)
 
@@ -119,7 +126,9 @@ class Window:
             bucket = self._current()
             self._serial += 1
             kept = f"{self._serial}.{size}.{key.name[:200]}"
-            root = Path(key.directory, ".delivered") if key.directory in self._elsewhere else self._main
+            root = self._main
+            if key.directory in self._elsewhere:
+                root = Path(key.directory, ".delivered")
             try:
                 try:
                     path = self._move(key.path, root, bucket, kept)
@@ -135,9 +144,9 @@ class Window:
             bucket.files += 1
             bucket.bytes += size
             bucket.touched = self._clock()
-            self._watched.append((bucket.touched, path.parent, path.name, size))
-            if len(self._watched) > _WATCHED:
-                self._watched.popleft()
+            self._watched[0].append(_Watched(bucket.touched, path, size))
+            if len(self._watched[0]) > _WATCHED:
+                self._watched[0].popleft()
 
     def _current(self) -> _Bucket:
         now = self._clock()
@@ -147,19 +156,20 @@ class Window:
         return self._open
 
     @staticmethod
-    def _move(source: str, root: Path, bucket: _Bucket, name: str) -> Path:
-        directory = root / bucket.name
-        if root not in bucket.roots:
-            directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-            bucket.roots.add(root)
-        target = directory / name
-        try:
-            Path(source).rename(target)
-        except FileNotFoundError:
-            if directory.exists():
-                raise
-            directory.mkdir(mode=0o750, parents=True, exist_ok=True)  # somebody cleaned up
-            Path(source).rename(target)
+    def _move(source: str, root: Path, bucket: _Bucket, name: str) -> str:
+        # No Path: this is most of the work for a small file.
+        directory = f"{root}/{bucket.name}"
+        target = f"{directory}/{name}"
+        if root in bucket.roots:
+            try:
+                os.rename(source, target)  # noqa: PTH104
+                return target
+            except FileNotFoundError:
+                if Path(directory).exists():
+                    raise
+        Path(directory).mkdir(mode=0o750, parents=True, exist_ok=True)
+        bucket.roots.add(root)
+        os.rename(source, target)  # noqa: PTH104
         return target
 
     def cut(self) -> int:
@@ -229,29 +239,29 @@ class Window:
             self._buckets.pop(bucket.number, None)
 
     def watch(self) -> int:
-        """Looks after files that a writer still appends to, for a minute after they were delivered: what is new goes to the inbox.
+        """Looks a few times, with growing pauses, after files that a writer may still append to: what is new goes to the inbox.
 
         How many grew. To be called every second or so.
         """
         grown = 0
-        with self._lock:
-            watched, self._watched = self._watched, deque()
-        for at, directory, name, size in watched:
-            path = directory / name
-            try:
-                if path.stat().st_size > size:
-                    path, size = self._save_tail(path)
-                    grown += 1
-            except FileNotFoundError:
-                continue
-            except (OSError, SpoolError) as error:
-                log.warning("replay window: %s: %s", path, error)
-            if self._clock() - at < _WATCH_SECONDS:
-                with self._lock:
-                    self._watched.append((at, directory, path.name, size))
+        for stage, seconds in enumerate(_LOOKS):
+            queue = self._watched[stage]
+            while queue and self._clock() - queue[0].at >= seconds:
+                watched = queue.popleft()
+                path, size = watched.path, watched.size
+                try:
+                    if os.stat(path).st_size > size:  # noqa: PTH116
+                        path, size = self._save_tail(Path(path))
+                        grown += 1
+                except FileNotFoundError:
+                    continue
+                except (OSError, SpoolError) as error:
+                    log.warning("replay window: %s: %s", path, error)
+                if stage + 1 < len(_LOOKS):
+                    self._watched[stage + 1].append(_Watched(watched.at, str(path), size))
         return grown
 
-    def _save_tail(self, path: Path, final: bool = False) -> tuple[Path, int]:
+    def _save_tail(self, path: Path, final: bool = False) -> tuple[str, int]:
         """Copies what was appended since the delivery to the inbox, and notes so in the file's name.
 
         `final`: a last line without newline will not be finished any more. Raises OSError, SpoolError.
@@ -260,15 +270,15 @@ class Window:
         done = int(size)
         with SpoolFile(str(path), path.name) as file:
             if file.size <= done:
-                return path, done
+                return str(path), done
             for piece, end in _pieces(file, done, final):
                 if piece:
                     spool_writer.write(os.fsencode(self._inbox), piece)
                 done = end
         if done == int(size):
-            return path, done
+            return str(path), done
         log.info("%s grew after it was delivered; %d more bytes are shipped", name, done - int(size))
-        return path.rename(path.with_name(f"{serial}.{done}.{name}")), done
+        return str(path.rename(path.with_name(f"{serial}.{done}.{name}"))), done
 
 
 def _pieces(file: SpoolFile, offset: int, final: bool) -> Iterator[tuple[bytes, int]]:
