@@ -53,7 +53,7 @@ def has_control_characters(field: bytes) -> bool:
     return any(byte < 32 or byte == 127 for byte in field)
 
 
-def write(directory: bytes, data: bytes, kind: str = "service") -> bytes:
+def write(directory: bytes, data: "bytes | bytearray", kind: str = "service") -> bytes:
     """Writes whole lines as a new file `kind`-perfdata.* in the spool `directory`; returns its name.
 
     It is on disk under a dot name before it gets its own, and no two writers ever choose the same. Raises OSError; then nothing is left.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -147,3 +148,16 @@ def refuse_shared_paths(settings: Settings) -> None:
         if other := seen.get(real := os.path.realpath(where)):
             raise ConfigError(f"{settings.path}: {what} = {where}: {other} is the same")
         seen[real] = what
+    for spool in settings.spools:
+        _refuse_own_output(settings, spool, uses)
+
+
+def _refuse_own_output(settings: Settings, spool: SpoolInput, uses: Iterable[tuple[str, Path]]) -> None:
+    """What graphios writes must not look like a spool file to it."""
+    directory = os.path.realpath(spool.directory)
+    for what, where in uses:
+        ours = os.path.realpath(where.parent) == directory and not where.name.startswith(".")
+        if ours and any(fnmatch.fnmatchcase(where.name, pattern) for pattern in spool.files):
+            raise ConfigError(
+                f"{settings.path}: {what} = {where}: lies in the [{spool.name}] directory and is called like its files"
+            )

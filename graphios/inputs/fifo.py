@@ -57,11 +57,9 @@ class Inbox:
         """Why the inbox can't be written now."""
         self._directory = os.fsencode(directory)
         self._source = source
-        self._whole: list[bytes] = []
-        self._waiting = 0
+        self._whole = bytearray()
         self._since = 0.0
-        self._begun: list[bytes] = []
-        self._begun_bytes = 0
+        self._begun = bytearray()
         self._last = 0.0
         self._skipping = False
         self._fragments: list[bytes] = []
@@ -69,7 +67,7 @@ class Inbox:
     @property
     def full(self) -> bool:
         """Whether nothing more may be fed before a flush succeeded."""
-        return self._waiting >= ENOUGH
+        return len(self._whole) >= ENOUGH
 
     def feed(self, data: bytes) -> None:
         """Takes the next bytes."""
@@ -81,24 +79,23 @@ class Inbox:
             self._skipping, data = False, data[end:]
         end = data.rfind(b"\n") + 1
         if end:
-            if not self._waiting:
+            if not self._whole:
                 self._since = self._last
-            self._whole += [*self._begun, data[:end]]
-            self._waiting += self._begun_bytes + end
-            self._begun, self._begun_bytes = [], 0
-        if rest := data[end:]:
-            self._begun.append(rest)
-            self._begun_bytes += len(rest)
-            if self._begun_bytes > LONGEST_LINE:
-                self.cut(f"a line longer than {LONGEST_LINE} bytes")
-                self._skipping = True
+                self._whole, self._begun = self._begun, self._whole  # a long line is not there twice
+            self._whole += self._begun
+            self._whole += data[:end]
+            self._begun = bytearray()
+        self._begun += data[end:]
+        if len(self._begun) > LONGEST_LINE:
+            self.cut(f"a line longer than {LONGEST_LINE} bytes")
+            self._skipping = True
 
     def cut(self, reason: str) -> None:
         """The line that has begun will not come to its end: what there is of it goes to the rejects."""
         if not self._begun:
             return
-        start = b"".join(self._begun)[:_SHOWN]
-        self._begun, self._begun_bytes = [], 0
+        start = bytes(self._begun[:_SHOWN])
+        self._begun = bytearray()
         _LOG.warning("%s: %s is rejected, it begins with %r", self._source, reason, start[:100])
         if len(self._fragments) < _FRAGMENTS:
             self._fragments.append(start)
@@ -111,12 +108,12 @@ class Inbox:
     def flush(self, force: bool = False) -> bool:
         """Writes what waits if it is time for it, or `force`. False when the inbox can't be written; nothing is given up then."""
         due = force or self.full or bool(self._fragments) or time.monotonic() - self._since >= INTERVAL
-        if not due or not (self._waiting or self._fragments):
+        if not due or not (self._whole or self._fragments):
             return True
         try:
-            if self._waiting:
-                spool_writer.write(self._directory, b"".join(self._whole))
-                self._whole, self._waiting = [], 0
+            if self._whole:
+                spool_writer.write(self._directory, self._whole)
+                self._whole = bytearray()
             while self._fragments:
                 # A last line without newline is what the spool knows as cut off.
                 spool_writer.write(self._directory, self._fragments[0])
@@ -139,7 +136,7 @@ class Inbox:
     @property
     def waiting(self) -> int:
         """Bytes of whole lines that are not in the inbox yet."""
-        return self._waiting
+        return len(self._whole)
 
 
 class FifoReader:

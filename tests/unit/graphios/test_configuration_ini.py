@@ -182,6 +182,7 @@ def test_the_defaults_are_those_of_the_settings_themselves(tmp_path: Path) -> No
         (GOOD + "[file]\npath = /f\n[file:b]\npath = /f\n", r"\[file:b\] path = /f: \[file\] path is the same"),
         (GOOD + "[fifo]\npath = /f\n[fifo:b]\npath = /f\n", r"\[fifo:b\] path = /f: \[fifo\] path is the same"),
         (GOOD + "[file]\npath = /f\n[rejects]\nfile = /f\n", r"\[rejects\] file = /f: \[file\] path is the same"),
+        (GOOD + "[file]\npath = /var/spool/graphios/service-perfdata.out\n", r"\[file\] path = .* called like its files"),
         ("directory = /x\n", r"no section headers"),
         ("[spool\n", r"no section headers"),
         (GOOD + "[DEFAULT]\nport = 1\n", r"unknown section \[DEFAULT\]"),
