@@ -19,8 +19,7 @@ def problems(document: Document, process: Process, now: float) -> list[str]:
     found = _of_process(document, process, now)
     dropped = document.part("dropped")
     if dropped.count("files"):
-        why = ": graphios explain FILE says what to change" if document.part("skipped").count("unprefixed") else ""
-    lost = f"{many(dropped.count('files'), 'file')} ({size(dropped.count('bytes'))}, {many(dropped.count('lines'), 'line')})"
+        lost = f"{many(dropped.count('files'), 'file')} ({size(dropped.count('bytes'))}, {many(dropped.count('lines'), 'line')})"
         found.append(f"dropped since the start, over the limits of the spool: {lost}")
     found += document.texts("trouble")
     for backend in document.parts("backends"):
@@ -32,7 +31,9 @@ def problems(document: Document, process: Process, now: float) -> list[str]:
     lag = document.number("lag_seconds") or 0
     if lag > LATE:
         late = [part.text("name") for part in document.parts("backends") if (part.number("lag_seconds") or 0) > LATE]
-        found.append(f"the oldest waiting file is {duration(lag)} old" + (f", it waits for {', '.join(late)}" if late else ""))
+        found.append(
+            f"the oldest waiting file is {duration(lag)} old" + (f", it waits for {', '.join(late)}" if late else "")
+        )
     aside = document.part("set_aside")
     if aside.count("files"):
         found.append(
@@ -80,7 +81,9 @@ def lines(document: Document, process: Process, now: float, rates: dict[str, flo
     found += [f"TROUBLE: {problem}" for problem in wrong]
     if not wrong and process.state == "running":
         lag = document.number("lag_seconds") or 0
-        found.append(f"All is well: the oldest waiting file is {duration(lag)} old." if lag else "All is well: nothing waits.")
+        found.append(
+            f"All is well: the oldest waiting file is {duration(lag)} old." if lag else "All is well: nothing waits."
+        )
     if process.state in ("gone", "hung", "ended"):
         found.append(f"What follows is as of {clock(document.number('time'), now)}, {duration(process.age)} ago.")
     now_or_then = process.state if process.state in ("gone", "ended") else ""
