@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from graphios.backends.base import LINES, ClosedEarly, DeliveryError
-from graphios.backends.connection import Connector, EndedEarly, NoConnection, TimedOut, reason
+from graphios.backends.connection import EndedEarly, NoConnection, TimedOut
+from graphios.backends.connector import Connector, reason
 from graphios.backends.drops import DroppedCreates
 from graphios.backends.encoding import pickled, plaintext
 from graphios.backends.monitor import IdleLimit, Monitor

@@ -10,7 +10,6 @@ import json
 import logging
 import threading
 import time
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from graphios.configuration.settings import CarbonBackend
@@ -29,12 +28,12 @@ _REMIND = 3600.0
 class DroppedCreates:
     """Counts what carbon dropped since the start, in a thread of its own that the delivery never waits for."""
 
-    def __init__(self, settings: CarbonBackend, interval: float = INTERVAL) -> None:
-        """Reads `settings.graphite_url` every `interval` seconds, from now on."""
+    def __init__(self, settings: CarbonBackend, interval: float | None = None) -> None:
+        """Reads `settings.graphite_url` every `interval` seconds (None: INTERVAL), from now on."""
         self._name = settings.name
         self._url = settings.graphite_url.rstrip("/")
         self._paced = settings.creates_per_minute
-        self._interval = interval
+        self._interval = interval = interval or INTERVAL
         self._since = int(time.time())
         self._seen: dict[tuple[str, int], float] = {}
         self._new = threading.Event()
@@ -65,24 +64,23 @@ class DroppedCreates:
         self._stop.set()
 
     def _run(self) -> None:
+        while not self._stop.wait(self._interval):
+            try:
+                self._account(self._read())
+            except Exception as error:  # whatever comes from there, the next answer may be better
+                self._complain(error)
+
+    def _read(self) -> list[tuple[str, int, float]]:
+        """Series, epoch second and dropped series of each interval. Raises whatever goes wrong."""
         import requests  # 100 ms, and only where graphite_url is set
 
-        with requests.Session() as session:
-            while not self._stop.wait(self._interval):
-                try:
-                    self._account(self._read(session))
-                except (requests.RequestException, ValueError, KeyError, TypeError) as error:
-                    self._complain(error)
-
-    def _read(self, session: Any) -> list[tuple[str, int, float]]:
-        """Series, epoch second and dropped series of each interval. Raises RequestException, ValueError, KeyError, TypeError."""
         query = {
             "target": TARGET,
             "format": "json",
             "noCache": "1",
             "from": str(max(self._since, int(time.time()) - _BACK)),
         }
-        with session.get(f"{self._url}/render", params=query, timeout=_TIMEOUTS, stream=True) as answer:
+        with requests.get(f"{self._url}/render", params=query, timeout=_TIMEOUTS, stream=True) as answer:
             answer.raise_for_status()
             body = answer.raw.read(_LARGEST_ANSWER, decode_content=True)
         return [

@@ -37,11 +37,13 @@ def say_hello(connection: socket.socket, received: list[bytes]) -> None:
 class Peer:
     """The listening receiver: `port`, and what each connection brought in `received`."""
 
-    def __init__(self, host: str, behaviour: Behaviour) -> None:
+    def __init__(self, host: str, behaviour: Behaviour, port: int = 0) -> None:
         self.received: list[bytes] = []
+        self.connections = 0
         self.behaviour = behaviour
         self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-        self._socket.bind((host, 0))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind((host, port))
         self._socket.listen(8)
         self.port = self._socket.getsockname()[1]
         self._open: set[socket.socket] = set()
@@ -54,6 +56,7 @@ class Peer:
                 connection = self._socket.accept()[0]
             except OSError:
                 return
+            self.connections += 1
             self._open.add(connection)
             threading.Thread(target=self._attend, args=(connection,), daemon=True).start()
 
@@ -61,6 +64,11 @@ class Peer:
         with connection, contextlib.suppress(OSError):
             self.behaviour(connection, self.received)
         self._open.discard(connection)
+
+    @property
+    def open(self) -> int:
+        """Connections that have not ended."""
+        return len(self._open)
 
     def hang_up(self) -> None:
         """Ends the connections that are open, as a process does that dies."""
@@ -78,9 +86,9 @@ class Peer:
 
 
 @contextlib.contextmanager
-def peer(behaviour: Behaviour = read_all, host: str = "127.0.0.1") -> Iterator[Peer]:
+def peer(behaviour: Behaviour = read_all, host: str = "127.0.0.1", port: int = 0) -> Iterator[Peer]:
     """A receiver for the length of a with statement."""
-    running = Peer(host, behaviour)
+    running = Peer(host, behaviour, port)
     try:
         yield running
     finally:
