@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from graphios.backends.addresses import resolve
 from graphios.backends.base import LINES, ClosedEarly, DeliveryError
-from graphios.backends.connection import Connector, EndedEarly, reason
+from graphios.backends.connection import EndedEarly
+from graphios.backends.connector import Connector, reason
 from graphios.configuration.settings import StatsdBackend
 from graphios.errors import Stopped
 from graphios.points import Point

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from graphios.backends.addresses import resolve
-from graphios.backends.connection import Connector
+from graphios.backends.connector import Connector
 from graphios.commands.describe import address
 from graphios.configuration.settings import (
     BackendSettings,
