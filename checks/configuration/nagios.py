@@ -255,7 +255,8 @@ def _unit(settings: Settings) -> str:
     return header(
         ROOM,
         settings,
-        "graphios as a service. Goes to /etc/systemd/system/graphios.service; its configuration: /etc/graphios/graphios.ini.",
+        "graphios as a service. Goes to /etc/systemd/system/graphios.service; its configuration: /etc/graphios/graphios.ini,",
+        "or graphios.cfg of Graphios 2 where that is the only one there.",
         "Before the first start:",
         f"  install -d -o nagios -g nagios -m 0750 {settings.spool}",
         f"  sudo -u nagios {settings.bindir}/graphios check-config",
@@ -275,7 +276,7 @@ Wants=network-online.target
 Type=notify
 NotifyAccess=main
 WatchdogSec=120
-ExecStart={bindir}/graphios --config /etc/graphios/graphios.ini
+ExecStart={bindir}/graphios
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=always
 RestartSec=5

@@ -8,7 +8,14 @@ from pathlib import Path
 
 from graphios.configuration.errors import ConfigError
 
-DEFAULT_PATH = Path("/etc/graphios/graphios.ini")
+
+def default_path(directory: Path) -> Path:
+    """The configuration in `directory`: graphios.ini, or graphios.cfg where a site of Graphios 2 has only that."""
+    ours, theirs = directory / "graphios.ini", directory / "graphios.cfg"
+    return theirs if theirs.exists() and not ours.exists() else ours
+
+
+DEFAULT_PATH = default_path(Path("/etc/graphios"))
 SAMPLE = Path(__file__).resolve().parent.parent / "graphios.ini"
 """graphios.ini of the package: every option with its default and meaning."""
 

@@ -1,5 +1,7 @@
 """The configuration file of Graphios 2: the same lines, the same names, the same receivers; what is dead or unknown is named."""
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 from graphios import configuration
 from graphios.configuration import graphios2
 from graphios.configuration.graphios2_options import BELONGS_TO, NO_EFFECT
+from graphios.configuration.paths import default_path
 from graphios.configuration.settings import (
     CarbonBackend,
     InfluxBackend,
@@ -16,6 +19,7 @@ from graphios.configuration.settings import (
     StatsdBackend,
 )
 from graphios.convert import Converter
+from tests.unit.graphios.peers import Peer, read_all
 
 FULL = Path(__file__).parents[1] / "data/graphios2.cfg"
 CARBON = "[graphios]\nspool_directory = /spool\nenable_carbon = True\n"
@@ -218,3 +222,36 @@ def test_files_that_graphios_2_took_and_that_are_left_alone_are_found(tmp_path: 
         (tmp_path / name).touch()
     (tmp_path / "folder").mkdir()
     assert sorted(graphios2.left_alone(str(tmp_path))) == sorted(others)
+
+
+def test_a_site_is_shipped_with_its_file_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    first, second = Peer("127.0.0.1", read_all), Peer("127.0.0.1", read_all)
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    (spool / "service-perfdata.1416300000").write_text(PREFIXED + "\n" + line(SERVICEPERFDATA="load1=1") + "\n")
+    servers = f"127.0.0.1:{first.port},127.0.0.1:{second.port}"
+    text = FULL.read_text().replace("127.0.0.1:2103, carbon.example, 10.0.0.7:2003", servers)
+    for backend in ("statsd", "librato", "influxdb", "influxdb09", "stdout"):
+        text = text.replace(f"enable_{backend} = True", f"enable_{backend} = False")
+    (tmp_path / "graphios.cfg").write_text(text.replace("/var/spool/nagios/graphios/", f"{spool}/"))
+    try:
+        words = [sys.executable, "-m", "graphios.cli", "--config", str(tmp_path / "graphios.cfg"), "--once"]
+        done = subprocess.run(words, cwd=FULL.parents[3], stderr=subprocess.PIPE, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+    finally:
+        first.close()
+        second.close()
+    now = PREFIXED.partition("TIMET::")[2].partition("\t")[0]
+    expected = "".join(f"site.nagios.pre.fix.example_web.post.{label} {now}\n" for label in ("load1 1", "_var 2"))
+    for carbon in (first, second):
+        assert b"".join(carbon.received).decode() == expected
+    assert not list(spool.glob("service-perfdata.*"))
+
+
+def test_the_file_is_found_where_it_lay(tmp_path: Path) -> None:
+    assert default_path(tmp_path) == tmp_path / "graphios.ini"
+    (tmp_path / "graphios.cfg").touch()
+    assert default_path(tmp_path) == tmp_path / "graphios.cfg"
+    (tmp_path / "graphios.ini").touch()
+    assert default_path(tmp_path) == tmp_path / "graphios.ini"
