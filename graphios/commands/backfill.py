@@ -33,7 +33,7 @@ from graphios.commands.status import running_now
 from graphios.commands.times import parse_time, shown
 from graphios.commands.units import many, size
 from graphios.configuration.settings import BackendSettings, CarbonBackend, Settings, StatsdBackend
-from graphios.delivery.pacing import Pacer
+from graphios.delivery.pacing import Pacer, whisper_file
 from graphios.delivery.rejects import RejectFile
 from graphios.delivery.status import plain
 from graphios.errors import GraphiosError
@@ -190,6 +190,8 @@ def _pacer(settings: Settings, backend: BackendSettings, journal: backfill_journ
     if running_now(settings):
         creates = max(1, creates // 2)
         show.say(f"{backend.name}: {creates} new series a minute, as much is left to the graphios that runs")
+    if backend.whisper:
+        return Pacer(path, creates, backend.replay_seconds, whisper_file(Path(backend.whisper)))
     return Pacer(path, creates, backend.replay_seconds)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from graphios.backends.base import LINES, POINTS
 from graphios.commands.status_document import printable
@@ -15,7 +15,6 @@ from graphios.configuration.settings import (
     CarbonBackend,
     InfluxBackend,
     Names,
-    OutputBackend,
     PrometheusBackend,
     StatsdBackend,
 )
@@ -23,6 +22,9 @@ from graphios.convert import Converter, Reject
 from graphios.delivery.rejects import escaped
 from graphios.inputs.spool import Cut
 from graphios.points import Point
+
+if TYPE_CHECKING:
+    from graphios.backends.remote_write import Sample
 
 _LONGEST_TRACED = 262_144
 """Bytes of a line whose every item is traced, which takes many times their memory; of longer ones only what comes out is shown."""
@@ -128,24 +130,31 @@ def _source(points: list[Point]) -> str:
 
 
 def _for(backend: BackendSettings, points: list[Point], wire: list[str]) -> list[str]:
-    """What `backend` gets of the items."""
-    if isinstance(backend, CarbonBackend | OutputBackend):
-        how = (
-            " (as a pickle of the same)" if isinstance(backend, CarbonBackend) and backend.protocol == "pickle" else ""
-        )
-        found = wire
+    """What `backend` gets of the items; modules of backends are imported only where they are used."""
+    how = ""
+    if isinstance(backend, InfluxBackend):
+        from graphios.backends.line_protocol import Layout
+
+        found = [line.text for line in Layout(backend).lines(enumerate(points), doubled=False)]
+    elif isinstance(backend, PrometheusBackend):
+        from graphios.backends.remote_write import sample
+
+        found = [_sample(sample(0, point, backend.metric)) for point in points]
+    elif isinstance(backend, StatsdBackend):
+        from graphios.backends.statsd import gauge
+
+        found = [part for line in wire for part in gauge(f"{line}\n").decode().splitlines()]
     else:
-        found, how = [_tagged(backend, point) for point in points], ""
-    return [f"to {backend.name}{how}:", *(f"  {line}" for line in found)]
+        found = wire
+        if isinstance(backend, CarbonBackend) and backend.protocol == "pickle":
+            how = " (as a pickle of the same)"
+    return [f"to {backend.name}{how}:", *(f"  {printable(line.rstrip(chr(10)), 4000)}" for line in found)]
 
 
-def _tagged(backend: StatsdBackend | InfluxBackend | PrometheusBackend, point: Point) -> str:
-    if isinstance(backend, StatsdBackend):
-        return f"{point.name} {point.value}"
-    what = backend.measurement if isinstance(backend, InfluxBackend) else backend.metric
-    tags = {"host": point.host, "service": point.service or "", "label": point.label, "unit": point.unit}
-    shown = " ".join(f"{key}={printable(value)!r}" for key, value in tags.items() if value)
-    return f"{what} {shown} {point.field}={point.value} at {point.timestamp}"
+def _sample(sample: Sample) -> str:
+    name = next(value for key, value in sample.series if key == "__name__")
+    labels = ", ".join(f'{key}="{value}"' for key, value in sample.series if key != "__name__")
+    return f"{name}{{{labels}}} {sample.value:.17g} {sample.milliseconds}"
 
 
 def _plain(reject: Reject) -> str:

@@ -143,11 +143,11 @@ def _is_there(pid: int, written: float) -> bool | None:
         return None
 
 
-def printable(value: object) -> str:
-    """A text as it can stand on one line of a terminal, at most 500 characters; empty for what is no text."""
+def printable(value: object, longest: int = 500) -> str:
+    """A text as it can stand on one line of a terminal, cut at `longest` characters; empty for what is no text."""
     if not isinstance(value, str):
         return ""
-    text = value[:500]
+    text = value[:longest]
     return text if text.isprintable() else "".join([char if char.isprintable() else "?" for char in text])
 
 

@@ -104,14 +104,23 @@ def test_unprefixed_lines_say_what_to_change(run, ini):
 
 def test_every_backend_shows_its_form(run, ini):
     config = ini(
-        "[carbon]\nhost = 127.0.0.1\n[influxdb:lab]\nurl = http://127.0.0.1:8086\ndatabase = nagios\n[carbon:p]\nprotocol = pickle\nport = 2004\n"
+        "[carbon]\nhost = 127.0.0.1\n[carbon:p]\nprotocol = pickle\nport = 2004\n[statsd]\nhost = 127.0.0.1\n"
+        "[influxdb:lab]\nurl = http://127.0.0.1:8086\ndatabase = nagios\n[prometheus]\nurl = http://127.0.0.1:9090/api/v1/write\n"
     )
-    _, out, _ = run("--config", config, "--line", f"{LINE}a=1s")
-    assert "to carbon:" in out
-    assert "to carbon:p (as a pickle of the same):" in out
-    section = out.partition("to influxdb:lab:")[2]
-    for said in ("perfdata", "web01", "disk", "value=1", "1795263000"):
-        assert said in section
+    _, out, _ = run("--config", config, "--line", f"{LINE}'a b'=1.5s")
+    shown = out.splitlines()
+    at = {
+        name: shown[shown.index(f"  to {name}:") + 1].strip()
+        for name in ("carbon", "statsd", "influxdb:lab", "prometheus")
+    }
+    name = at["carbon"].partition(" ")[0]
+    assert at["carbon"] == f"{name} 1.5 1795263000"
+    assert at["statsd"] == f"{name}:1.5|g"
+    assert at["influxdb:lab"].startswith("perfdata,")
+    assert "host=web01" in at["influxdb:lab"]
+    assert "label=a\\ b" in at["influxdb:lab"]
+    assert at["prometheus"] == 'nagios_perfdata{host="web01", label="a b", service="disk", unit="s"} 1.5 1795263000000'
+    assert "  to carbon:p (as a pickle of the same):" in shown
 
 
 def test_files_plain_and_compressed_and_standard_input(run, tmp_path, monkeypatch):
