@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 
 FIRST_PAUSE = 0.05
 _REMIND = 300.0
-_IDLE = 1.0
+_IDLE = 0.25
 
 
 class LostMemory(Exception):

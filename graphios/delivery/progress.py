@@ -62,6 +62,7 @@ class Progress:
         self._boot = boot_id()
         self.trouble = ""
         self._retry = 0.0
+        self._closed = False
         try:
             self._connection = self._open()
         except (sqlite3.Error, OSError) as error:
@@ -239,9 +240,12 @@ class Progress:
 
     def close(self) -> None:
         """Writes and closes it."""
-        self.commit()
-        with self._lock, contextlib.suppress(sqlite3.Error):
-            self._connection.close()
+        with self._lock:
+            if not self._closed:
+                self.commit()
+                self._closed = True
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.close()
 
 
 def _blobs(key: FileKey) -> tuple[bytes, bytes, int]:

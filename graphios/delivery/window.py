@@ -226,15 +226,14 @@ class Window:
             if self._open is bucket:
                 self._open = None
         try:
-            for kept in self._files(bucket):
-                self._save_tail(Path(kept.path), final=True)
-                Path(kept.path).unlink(missing_ok=True)
+            for kept in list(self._files(bucket)):
+                path, _ = self._save_tail(Path(kept.path), final=True)
+                Path(path).unlink(missing_ok=True)
             for root in bucket.roots:
                 with contextlib.suppress(FileNotFoundError):
                     (root / bucket.name).rmdir()
         except (OSError, SpoolError) as error:
-            log.warning("replay window: %s: %s", bucket.name, error)
-            return
+            log.warning("replay window: %s stays until the next start: %s", bucket.name, error)
         with self._lock:
             self._buckets.pop(bucket.number, None)
 
