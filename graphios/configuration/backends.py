@@ -152,8 +152,11 @@ def _tls(section: Section, context: Context) -> Tls:
     if ca and not verify:
         raise section.wrong("tls_ca says what to verify against, and tls_verify = no not to verify")
     for option in ("tls_ca", "tls_certificate"):
-        if section[option] and not section[option].is_file():
-            raise section.wrong(f"{option} = {section[option]}: no such file")
+        try:
+            if section[option]:
+                section[option].open("rb").close()
+        except OSError as error:
+            raise section.wrong(f"{option} = {section[option]}: {error.strerror}") from None
     if key and context.read_secrets:
         try:
             secret_files.check_private(key)

@@ -23,6 +23,8 @@ from graphios.configuration.settings import (
     SpoolInput,
 )
 
+_LARGEST = 1_000_000
+
 
 def load(
     path: Path, *, secrets: bool = True, need_input: bool = True, carbon_conf_path: Path = carbon_conf.PATH
@@ -33,9 +35,12 @@ def load(
     from elsewhere. Raises ConfigError for what is missing, unknown or wrong.
     """
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(_LARGEST + 1)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; {paths.SAMPLE} is a sample with every option") from error
+    if len(raw) > _LARGEST:
+        raise ConfigError(f"{path}: longer than 1 MB, so this is no configuration")
     if graphios2.recognised(raw):
         return graphios2.read(raw, path, carbon_conf_path)
     try:

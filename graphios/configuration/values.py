@@ -6,6 +6,7 @@ import ipaddress
 import math
 import os
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -175,7 +176,9 @@ def expressions(text: str) -> tuple[re.Pattern[str], ...]:
 def expression(text: str) -> re.Pattern[str]:
     """One regular expression."""
     try:
-        return re.compile(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"{text[:100]!r} is no regular expression: {error}") from None
 

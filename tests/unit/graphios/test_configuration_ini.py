@@ -1,9 +1,12 @@
 """graphios.ini: documented whole, and every mistake in it named."""
 
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from graphios import configuration
 from graphios.configuration.options import KINDS
@@ -120,7 +123,7 @@ def test_the_defaults_are_those_of_the_settings_themselves(tmp_path: Path) -> No
         (GOOD + "[carbon]\nprotocol = Pickle\n", r"protocol = Pickle: must be one of: .*did you mean pickle"),
         (GOOD + "[carbon]\ntls = ja\n", r"\[carbon\] tls = ja: must be yes or no"),
         (GOOD + "[carbon]\ntls_verify = no\n", r"\[carbon\] tls_verify needs tls = yes"),
-        (GOOD + "[carbon]\ntls = yes\ntls_ca = /no/ca.pem\n", r"\[carbon\] tls_ca = /no/ca.pem: no such file"),
+        (GOOD + "[carbon]\ntls = yes\ntls_ca = /no/ca.pem\n", r"\[carbon\] tls_ca = /no/ca.pem: No such file"),
         (GOOD + "[carbon]\ntls = yes\ntls_key = /k\n", r"\[carbon\] tls_certificate is missing"),
         (GOOD + "[carbon]\ntls = yes\ntls_verify=no\ntls_ca = /k\n", r"\[carbon\] tls_ca .* tls_verify = no"),
         (GOOD + "[carbon]\ngraphite_url = graphite:8080\n", r"graphite_url = .*: must be a URL"),
@@ -207,6 +210,33 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "graphios.ini").write_bytes(b"[spool]\xff\n")
     with pytest.raises(configuration.ConfigError, match="not UTF-8 text"):
         configuration.load(tmp_path / "graphios.ini")
+
+
+def test_what_is_no_configuration_at_all_is_refused() -> None:
+    with pytest.raises(configuration.ConfigError, match="/dev/zero: longer than 1 MB, so this is no configuration"):
+        configuration.load(Path("/dev/zero"))
+    with pytest.raises(configuration.ConfigError, match="/dev: Is a directory"):
+        configuration.load(Path("/dev"))
+
+
+HEADS = ["[spool]", "[graphios]", "[carbon:x]", "[names]", "[filter]", "[rewrite]", "[influxdb]", "[DEFAULT]", "["]
+WORDS = [
+    "directory = /x", "enable_carbon = True", "host = [", "tags = {", "include = (", "a = b -> c", " continued", "=", "key", "# x",
+    "url = http://[", "path = /a", "influxdb_extra_tags = {", "enable_influxdb09=true", "carbon_servers = ::", "%", "; y", "\\", "files = [",
+]  # fmt: skip
+
+
+@given(st.lists(st.one_of(st.sampled_from(HEADS), st.sampled_from(WORDS), st.text(max_size=10)), max_size=12))
+def test_whatever_stands_in_the_file_is_settings_or_one_line_of_complaint(lines: list[str]) -> None:
+    with tempfile.NamedTemporaryFile(suffix=".ini") as file:
+        file.write("\n".join(lines).encode("utf-8", "surrogatepass"))
+        file.flush()
+        complaint = ""
+        try:
+            configuration.load(Path(file.name), carbon_conf_path=Path("/none"))
+        except configuration.ConfigError as error:
+            complaint = str(error)
+        assert "\n" not in complaint
 
 
 def test_a_missing_file_is_named_together_with_the_sample(tmp_path: Path) -> None:
