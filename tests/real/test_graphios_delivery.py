@@ -48,7 +48,7 @@ class Site:
         self.spool.mkdir()
         self.config = root / "graphios.ini"
         self.config.write_text(
-            f"[spool]\ndirectory = {self.spool}\npoll_seconds = 0.1\n[rejects]\nfile = {root}/rejects.log\n"
+            f"[spool]\ndirectory = {self.spool}\npoll_seconds = 0.1\n[rejects]\nfile = {root}/rejects.log\n[state]\ndirectory = {root}/state\n"
             f"[carbon]\nport = {port}\nsend_timeout = 2\nack_timeout = 2\nlongest_pause = 0.5\nbatch_bytes = 50000\n",
             encoding="utf-8",
         )
@@ -81,7 +81,7 @@ class Site:
         return [sys.executable, "-m", "graphios.cli", "--config", str(self.config)]
 
     def empty(self) -> bool:
-        return not list(self.spool.iterdir())
+        return not [path for path in self.spool.iterdir() if path.name != ".delivered"]
 
 
 @pytest.fixture
@@ -221,6 +221,41 @@ def test_graphios_killed_again_and_again_loses_nothing(site: Site, web: Graphite
         site.stop(signal.SIGKILL)
     assert site.empty()
     check_all_arrived(web, "restarts", 500)
+
+
+def test_what_carbon_acknowledged_and_lost_is_sent_again(
+    site: Site, carbon_of_our_own: Carbon, web: GraphiteWeb
+) -> None:
+    # carbon writes its cache in its own time: killed right after it acknowledged, it loses what it has not written.
+    site.start()
+    for name, text in batch("forgot", 4, 100).items():
+        site.write(name, text)
+    wait_until(site.empty, 60, "the spool to be worked off")
+    carbon_of_our_own.kill()
+    carbon_of_our_own.start()
+    check_all_arrived(web, "forgot", 400)
+
+
+def test_carbon_and_graphios_killed_in_turn_lose_nothing(
+    site: Site, carbon_of_our_own: Carbon, web: GraphiteWeb
+) -> None:
+    texts = batch("turns", 12, 50)
+    names = list(texts)
+    for turn in range(6):
+        for name in names[2 * turn : 2 * turn + 2]:
+            site.write(name, texts[name])
+        if not site.process:
+            site.start()
+        wait_until(site.empty, 60, "the spool to be worked off")
+        if turn % 2:
+            site.stop(signal.SIGKILL)
+        else:
+            carbon_of_our_own.kill()
+            carbon_of_our_own.start()
+    site.start()
+    carbon_of_our_own.kill()
+    carbon_of_our_own.start()
+    check_all_arrived(web, "turns", 600)
 
 
 def test_a_file_cut_anywhere_never_sends_a_wrong_value(site: Site, web: GraphiteWeb) -> None:
