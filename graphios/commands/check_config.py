@@ -38,7 +38,9 @@ def main(argv: list[str]) -> int:
     findings += look_around(settings)
     if opts.connect:
         findings += _try(settings)
-    return _conclude(findings)
+    code = _conclude(findings)
+    sys.stdout.flush()
+    return code
 
 
 def _table(title: str, rows: Sequence[tuple[str, str]]) -> None:
