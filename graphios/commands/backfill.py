@@ -95,7 +95,7 @@ def _backfill(opts: argparse.Namespace, argv: Sequence[str]) -> int:
     since, until = _range(opts)
     found = find(opts.paths, _own(settings))
     if not found.archives:
-        raise GraphiosError("; ".join(["nothing to read", *found.left_out[:3]]))
+        raise GraphiosError("; ".join(["nothing to read", *found.unreadable[:3], *found.left_out[:3]]))
     folder = settings.state_directory / "backfill"
     rejects = RejectFile(folder / "rejects.log", settings.reject_bytes)
     rejects.check()
@@ -133,6 +133,9 @@ def _backfill(opts: argparse.Namespace, argv: Sequence[str]) -> int:
         )
     _announce(show, found, since, until)
     code = _run(passes, show, stop)
+    if found.unreadable:
+        show.say(f"{many(len(found.unreadable), 'path')} could not be read")
+        code = 2
     if code == 2 and stop.is_set():
         show.say(
             f"ended before everything was delivered; the same command goes on from here: graphios backfill {' '.join(argv)}"
@@ -209,10 +212,11 @@ def _copy(source: Path, target: Path) -> None:
 def _announce(show: Show, found: Found, since: float, until: float) -> None:
     total = sum(archive.size for archive in found.archives)
     show.say(f"{many(len(found.archives), 'file')}, {size(total)}; from {shown(since)} until {shown(until)}")
-    for text in found.left_out[:20]:
-        show.say(f"left out: {text}")
-    if len(found.left_out) > 20:
-        show.say(f"left out: {len(found.left_out) - 20} more")
+    for why, texts in (("can't be read", found.unreadable), ("left out", found.left_out)):
+        for text in texts[:20]:
+            show.say(f"{why}: {text}")
+        if len(texts) > 20:
+            show.say(f"{why}: {len(texts) - 20} more")
 
 
 def _run(passes: Sequence[Pass], show: Show, stop: threading.Event) -> int:

@@ -30,10 +30,11 @@ class Archive(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What there is below the given paths: the archives, oldest first, and what is not read with the reason."""
+    """What there is below the given paths: the archives, oldest first, what is no perfdata, and what can't be read, with the reason."""
 
     archives: list[Archive]
     left_out: list[str]
+    unreadable: list[str]
 
 
 def find(paths: Sequence[Path], forbidden: Sequence[Path]) -> Found:
@@ -41,26 +42,31 @@ def find(paths: Sequence[Path], forbidden: Sequence[Path]) -> Found:
     in one of the `forbidden` directories, where graphios works itself."""
     archives: dict[str, Archive] = {}
     left_out: list[str] = []
+    unreadable: list[str] = []
     for path in paths:
         real = Path(os.path.realpath(path))
         for own in forbidden:
             if real == own or own in real.parents:
                 raise GraphiosError(f"{path} lies in {own}, where graphios works: it ships that itself")
-        for file in _files(path, forbidden):
+        for file in _files(path, forbidden, unreadable):
             try:
                 found = _look_at(file)
             except ArchiveError as error:
-                left_out.append(str(error))
+                unreadable.append(str(error))
                 continue
             if found:
                 archives[found.path] = found
             else:
                 left_out.append(f"{file}: holds no perfdata")
-    return Found(sorted(archives.values()), left_out)
+    return Found(sorted(archives.values()), left_out, unreadable)
 
 
-def _files(path: Path, forbidden: Sequence[Path]) -> Iterator[Path]:
+def _files(path: Path, forbidden: Sequence[Path], unreadable: list[str]) -> Iterator[Path]:
     """The regular files at or below `path`, but hidden ones, and what links lead to. Raises GraphiosError."""
+
+    def note(error: OSError) -> None:
+        unreadable.append(f"{error.filename}: {error.strerror}")
+
     try:
         mode = path.stat().st_mode
     except OSError as error:
@@ -68,7 +74,7 @@ def _files(path: Path, forbidden: Sequence[Path]) -> Iterator[Path]:
     if not stat.S_ISDIR(mode):
         yield path
         return
-    for folder, folders, names in os.walk(path):
+    for folder, folders, names in os.walk(path, onerror=note):
         real = Path(os.path.realpath(folder))
         folders[:] = sorted(name for name in folders if name[0] != "." and real / name not in forbidden)
         for name in sorted(names):

@@ -6,6 +6,7 @@ import random
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,6 +72,8 @@ class Pass:
         self.parked = (0, 0)
         self._settings, self._pacer = settings, pacer
         self._window = float(getattr(settings, "replay_seconds", 0.0))
+        self._before = [0, *accumulate(archive.size for archive in task.archives)]
+        self._reached = 0
         self._most = max(1, int(task.rate / 4))
         self._converter = Converter(task.names, backend.takes)
         self._items: list[Any] = []
@@ -111,6 +114,7 @@ class Pass:
             if self.task.stopping():
                 raise Stopped
             done = self.journal.lines(archive.path, archive.identity)
+            self._reached = max(self._reached, index)
             if not self._marks:
                 self._marks.append(_Mark(time.monotonic(), index, done, Counter(self.counts)))
             if done < _ALL:
@@ -122,7 +126,7 @@ class Pass:
                 else:
                     self._reach(index, _ALL)
                     self.counts["files"] += 1
-            self.bytes = sum(other.size for other in self.task.archives[: index + 1])
+            self.bytes = self._before[index + 1]
             if len(self._pending) >= 1000:
                 self._flush(index)
         self._flush(len(self.task.archives) - 1)
@@ -130,7 +134,6 @@ class Pass:
 
     def _read(self, index: int, done: int) -> None:
         archive, task, counts = self.task.archives[index], self.task, self.counts
-        before = self.bytes
         now = time.time()
         with open_archive(Path(archive.path)) as file:
             for number, raw in lines(file, archive.path):
@@ -146,7 +149,7 @@ class Pass:
                     self._convert(archive, number, raw, now)
                 self._reach(index, number)
                 if len(self._items) >= self._most or self._size >= self._settings.delivery.batch_bytes:
-                    self.bytes = before + _position(file, archive.size)
+                    self.bytes = self._before[index] + _position(file, archive.size)
                     self._flush(index)
 
     def _convert(self, archive: Archive, number: int, raw: bytes | Cut, now: float) -> None:
@@ -191,10 +194,10 @@ class Pass:
         if self._pacer:
             self._pacer.lost()
         first = self.task.archives[mark.file]
-        again = {other.path: (other.identity, 0) for other in self.task.archives[mark.file + 1 :]}
+        again = {other.path: (other.identity, 0) for other in self.task.archives[mark.file + 1 : self._reached + 1]}
         self.counts = Counter(mark.counts)
         self.journal.done({**again, first.path: (first.identity, mark.lines)}, self.counts)
-        self.bytes = sum(other.size for other in self.task.archives[: mark.file])
+        self.bytes = self._before[mark.file]
         self._marks = deque([mark._replace(when=time.monotonic())])
         self.task.say(f"{self.name} may have lost its memory: what it took lately is sent again")
         return mark.file

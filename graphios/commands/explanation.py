@@ -20,6 +20,7 @@ from graphios.configuration.settings import (
 )
 from graphios.convert import Converter, Reject
 from graphios.delivery.rejects import escaped
+from graphios.inputs.line import LineReader, Rejected
 from graphios.inputs.spool import Cut
 from graphios.points import Point
 
@@ -30,8 +31,9 @@ _LONGEST_TRACED = 262_144
 """Bytes of a line whose every item is traced, which takes many times their memory; of longer ones only what comes out is shown."""
 
 _UNPREFIXED = (
-    "to ship it, define the custom variables _graphiteprefix or _graphitepostfix of this host or service in Nagios; or move to a graphios.ini,"
-    " where [names] unprefixed = yes ships it as host.service.label"
+    "to ship it, define the custom variables _graphiteprefix or _graphitepostfix of this host or service in Nagios;",
+    "or set use_service_desc = True in a configuration of Graphios 2, which changes all names;",
+    "or move to a graphios.ini, where [names] unprefixed = yes ships it as host.service.label",
 )
 
 
@@ -79,7 +81,7 @@ class Explainer:
             shown.append(f"... and {many(metrics - len(points), 'more metric')} (--max-items)")
         wire = self._wire(raw, now, len(points))
         shown += [line for backend in self._backends if points for line in _for(backend, points, wire)]
-        return Explanation(_source(points), shown or ["no perfdata, so nothing comes out"])
+        return Explanation(_source(raw, now), shown or ["no perfdata, so nothing comes out"])
 
     def _traced(self, raw: bytes, now: float) -> list[str]:
         """A row for every value, shipped or not, in the order of the perfdata; then what is no item, with the reason."""
@@ -92,7 +94,7 @@ class Explainer:
             if not found.label:
                 text = escaped(found.value.encode("utf-8", "surrogateescape"))
                 below.append(f"{why}: {text}" if text else why)
-                below += [_UNPREFIXED] if found.outcome == "unprefixed" else []
+                below += _UNPREFIXED if found.outcome == "unprefixed" else ()
             elif len(rows) <= self._most:
                 rules = f"  (rewritten by {', '.join(map(printable, found.rewritten))})" if found.rewritten else ""
                 value = f"{printable(found.value)}{unit}"
@@ -120,13 +122,17 @@ def _row(point: Point) -> tuple[str, str, str]:
     return f"{printable(point.label)}{field}", f"{point.value}{unit}", point.name
 
 
-def _source(points: list[Point]) -> str:
-    if not points:
+def _source(raw: bytes | Cut, now: float) -> str:
+    """What the line is about; empty where it does not say."""
+    if isinstance(raw, Cut) or not raw.strip():
         return ""
-    first = points[0]
-    kind = "host perfdata of" if first.service is None else f"{printable(first.service)} of"
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(first.timestamp))
-    return f"{kind} {printable(first.host)}, checked at {when} ({first.timestamp})"
+    try:
+        line = LineReader().read(raw, now)
+    except Rejected:
+        return ""
+    kind = "host perfdata of" if line.source.service is None else f"{printable(line.source.service)} of"
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.timestamp))
+    return f"{kind} {printable(line.source.host)}, checked at {when} ({line.timestamp})"
 
 
 def _for(backend: BackendSettings, points: list[Point], wire: list[str]) -> list[str]:

@@ -100,6 +100,7 @@ def test_unprefixed_lines_say_what_to_change(run, ini):
     assert "0 metrics come out, 0 rejected, 1 not to be shipped" in out
     assert "unprefixed" in out
     assert "_graphiteprefix" in out
+    assert "disk of web01, checked at" in out
 
 
 def test_every_backend_shows_its_form(run, ini):
