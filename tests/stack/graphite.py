@@ -36,7 +36,7 @@ LOG_UPDATES = False
 LOG_CREATES = False
 LOG_CACHE_HITS = False
 WHISPER_AUTOFLUSH = False
-CARBON_METRIC_INTERVAL = 0
+CARBON_METRIC_INTERVAL = {metrics}
 WHISPER_SPARSE_CREATE = {sparse}
 """
 
@@ -94,10 +94,11 @@ class Carbon(OnFreePort):
         schemas: Path | None = None,
         aggregation: Path | None = None,
         sparse: bool = False,
+        metric_interval: int = 0,
     ) -> None:
         """`schemas` and `aggregation` are storage-*.conf files to use instead of one `retention` for everything.
 
-        `sparse` files take only the room of the points that are there.
+        `sparse` files take only the room of the points that are there. `metric_interval`: seconds between carbon's reports on itself; 0: none.
         """
         self.folder = root / "carbon"
         self.whisper = self.folder / "whisper"
@@ -105,6 +106,7 @@ class Carbon(OnFreePort):
         self._user = user
         self._creates = creates_per_minute
         self._sparse = sparse
+        self._metric_interval = metric_interval
         self._schemas = schemas.read_text(encoding="utf-8") if schemas else SCHEMAS.format(retention=retention)
         self._aggregation = aggregation.read_text(encoding="utf-8") if aggregation else AGGREGATION
         self.port = self.query_port = self.pickle_port = 0
@@ -121,6 +123,7 @@ class Carbon(OnFreePort):
                 folder=self.folder,
                 creates=self._creates,
                 sparse=self._sparse,
+                metrics=self._metric_interval,
                 line=self.port,
                 pickle=self.pickle_port,
                 query=self.query_port,
