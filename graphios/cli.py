@@ -91,6 +91,10 @@ def main(argv: list[str] | None = None) -> int:
         return 3
     except KeyboardInterrupt:
         return 130
+    except Exception as error:  # a mistake of ours: an operator gets a line, and with [log] level = debug all of it
+        log.debug("internal error", exc_info=True)
+        print(f"graphios: internal error: {type(error).__name__}: {error}", file=sys.stderr)
+        return 3
 
 
 def _main(options: argparse.Namespace) -> int:
@@ -189,7 +193,7 @@ class _StandardInput(threading.Thread):
 
     def __init__(self, inbox: str, stop: Stop) -> None:
         super().__init__(name="standard input", daemon=True)
-        self._inbox, self._stop = inbox, stop
+        self._inbox, self._told = inbox, stop
         self.error = ""
 
     def run(self) -> None:
@@ -197,7 +201,7 @@ class _StandardInput(threading.Thread):
         from graphios.inputs.fifo import read_all
 
         try:
-            read_all(sys.stdin.buffer, self._inbox, self._stop.process)
+            read_all(sys.stdin.buffer, self._inbox, self._told.process)
         except (OSError, GraphiosError) as error:
             self.error = str(error)
 

@@ -1,6 +1,5 @@
 """Files and directories that change under the shipper's hands: grown, truncated, replaced, gone, back."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -116,7 +115,7 @@ def test_files_of_several_spools_go_oldest_first(place: Place) -> None:
     place.write("perfdata.2", service_line("c=1"), 30, other)
     place.once()
     assert labels(place.receiver()) == ["a", "b", "c"]
-    assert os.listdir(other) == ["service-perfdata.1"]
+    assert [path.name for path in other.iterdir()] == ["service-perfdata.1"]
 
 
 def test_more_files_than_fit_into_memory_are_all_delivered(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
