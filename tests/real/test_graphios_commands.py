@@ -230,6 +230,28 @@ def test_a_backfill_that_was_ended_goes_on_and_every_point_is_readable(
     assert site.stop() == 0
 
 
+def test_a_backfill_survives_carbons_that_are_killed(
+    site: Site, carbon: Carbon, graphite: GraphiteWeb, tmp_path: Path
+) -> None:
+    ledger = Ledger("killed", series=50, seconds_back=600)
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    for number in range(5):
+        (archive / f"perfdata-{number}").write_text(ledger.text(12))
+    argv = command(site, "backfill", "--since", "2h", "--rate", "600", str(archive))
+    running = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=site.env)
+    for share in (0.2, 0.5):
+        left = int(len(ledger) * (1 - share))
+        site.wait(lambda left=left: ledger.compare(graphite)[0] < left, "some of the archive")  # type: ignore[misc]
+        carbon.kill()
+        carbon.start()
+    out, err = running.communicate(timeout=120)
+    assert running.returncode == 0, err
+    assert f"{len(ledger):,} metrics delivered, 0 rejected" in out
+    assert "may have lost its memory" in err
+    ledger.check_readable(graphite)
+
+
 def test_explain_names_what_carbon_then_has(site: Site, graphite: GraphiteWeb) -> None:
     ledger = Ledger("explained", series=5)
     path = site.write("service-perfdata.1", ledger.text(1))
