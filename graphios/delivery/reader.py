@@ -132,7 +132,8 @@ class Reader:
                     if file.inode != key.inode:
                         continue
                     if key.directory != self._common.inbox and self._common.settling.still_written(file, key):
-                        self.unfinished.add(key)
+                        if len(self.unfinished) < _FAILED:
+                            self.unfinished.add(key)
                         continue
                     self.unfinished.discard(key)
                     yield from self._new_lines(file, key)

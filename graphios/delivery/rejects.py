@@ -71,8 +71,8 @@ class RejectFile:
             self._pending_bytes += len(entry)
             if self._pending_bytes > self._half:
                 # More than the file may hold came between two writes: the oldest would be the first to go.
-                while self._pending_bytes > self._half // 2 and len(self._pending) > 1:
-                    self._pending_bytes -= len(self._pending.pop(0))
+                del self._pending[: len(self._pending) // 2]
+                self._pending_bytes = sum(map(len, self._pending))
 
     @property
     def full(self) -> bool:
@@ -93,9 +93,9 @@ class RejectFile:
                 size = os.fstat(fd).st_size
                 if size and size + len(data) > self._half:
                     self.path.rename(f"{self.path}.1")
+                    new = self._open()
                     os.close(fd)
-                    fd = self._open()
-                    size = 0
+                    fd, size = new, 0
                 self._write(fd, data, size)
             finally:
                 os.close(fd)

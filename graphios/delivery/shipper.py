@@ -108,6 +108,7 @@ class Shipper:
         self._fifos: dict[FifoInput, tuple[FifoReader, threading.Event]] = {}
         self._due: dict[str, float] = {}
         self._halted = threading.Event()
+        self._progress_open = False
 
     # --- opening and closing
 
@@ -128,6 +129,7 @@ class Shipper:
         self.rejects.check()
         self._build()
         self._open_fifos()
+        self._before = None
         for warning in settings.warnings:
             log.warning("%s", warning)
 
@@ -136,6 +138,7 @@ class Shipper:
         names = [backend.name for backend in settings.backends]
         directories = [spool.directory for spool in settings.spools]
         self.progress = Progress(state / "progress.db")
+        self._progress_open = True
         self.progress.clean(names, [*directories, str(self.inbox)])
         carbons = [backend for backend in settings.backends if isinstance(backend, CarbonBackend)]
         keep = max([settings.settle, *(carbon.replay_seconds for carbon in carbons)])
@@ -200,8 +203,9 @@ class Shipper:
             settings.name, converter, backend.takes, settings.delivery.batch_bytes, self._common, self._is_over
         )
         lane = Lane(settings, backend, reader, rooms, self._pacer(settings))
+        lane.pending = old.pending if old else True
         if old:
-            lane.counts, lane.last_success, lane.pending = old.counts, old.last_success, old.pending
+            lane.counts, lane.last_success = old.counts, old.last_success
         return lane
 
     def _heartbeat(self, settings: BackendSettings) -> str:
@@ -237,11 +241,13 @@ class Shipper:
             else:
                 log.warning("%s: did not end in time; what it had not acknowledged stays in the spool", lane.name)
         self.tell(running=keep is not None)
-        self.progress.close()
         self.release()
 
     def release(self) -> None:
-        """Gives the locks up."""
+        """Gives the locks up, and the file with the positions."""
+        if self._progress_open:
+            self.progress.close()
+            self._progress_open = False
         for lock in (*self._spools, self._state_lock):
             lock.unlock()
 
@@ -278,7 +284,7 @@ class Shipper:
     def run(self, finished: Callable[[], bool] | None = None) -> None:
         """Works until told to stop; or, once `finished` says that no more is to come, until all is delivered."""
         for lane in self.lanes:
-            lane.start(replay=lane.pending or not (self._before and self._old_lane(lane.settings)))
+            lane.start(lane.pending)
         try:
             with self._watcher:
                 self._stop.wake = self._watcher.wake
