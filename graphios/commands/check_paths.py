@@ -33,6 +33,10 @@ class Finding(NamedTuple):
 
 def look_around(settings: Settings) -> Iterator[Finding]:
     """All findings of one configuration."""
+    if not os.geteuid():
+        yield Finding(
+            Level.NOTE, "root may read and write everything: as the user of the service, this may look different"
+        )
     for spool in settings.spools:
         yield from _spool(spool.name, spool.directory)
         yield from _same_file_system(settings, spool.directory)

@@ -92,6 +92,15 @@ base = lab
     assert "t0psecret" not in out
 
 
+def test_root_is_told_that_it_sees_no_missing_permission(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for euid, told in ((0, True), (1000, False)):
+        monkeypatch.setattr(os, "geteuid", lambda euid=euid: euid)
+        assert main(config(folder)) == 0
+        assert ("note: root may read and write everything" in capsys.readouterr().out) == told
+
+
 def test_a_mistake_is_one_line_and_exit_code_3(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(config(folder, "[carbn]\n")) == 3
     captured = capsys.readouterr()
