@@ -59,11 +59,11 @@ class Carbon:
 
         Raises DeliveryError, which names every server with its reason (ClosedEarly when none of them was slow and one hung up), or Stopped.
         """
-        data = self._encode([item for item in items if isinstance(item, str)])
+        lines = [item for item in items if isinstance(item, str)]
         problems: list[tuple[_Server, OSError]] = []
         for server in [self._current, *(other for other in self._servers if other is not self._current)]:
             try:
-                self._deliver_to(server, data)
+                self._deliver_to(server, lines)
                 return
             except OSError as error:
                 problems.append((server, error))
@@ -98,12 +98,13 @@ class Carbon:
         if self._drops:
             self._drops.close()
 
-    def _deliver_to(self, server: _Server, data: bytes) -> None:
+    def _deliver_to(self, server: _Server, lines: list[str]) -> None:
         monitor = self._watched(server)
         try:
             connection = self._connector.connect(server.host, server.port)
             try:
-                connection.send(data)
+                for data in self._encode(lines):
+                    connection.send(data)
                 connection.acknowledged()
             finally:
                 connection.close()
@@ -135,7 +136,7 @@ class Carbon:
         )
 
     def _beat(self) -> bytes:
-        return self._encode([f"{self._heartbeat} 1 {int(time.time())}\n"])
+        return b"".join(self._encode([f"{self._heartbeat} 1 {int(time.time())}\n"]))
 
     def _unreachable(self, error: NoConnection) -> None:
         """The server in use takes no connection. One that is only stopped keeps its memory, and its end of the idle connection."""

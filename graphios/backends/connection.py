@@ -27,8 +27,8 @@ _SLICE = 0.25
 _PIECE = 65_536
 _HANDSHAKE_PIECE = 16_384
 
-_KEEP_ALIVE = ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 12))
-"""A machine that came back without its memory refuses the next probe; one that is silent for two minutes is dead."""
+_KEEP_ALIVE = ((socket.TCP_KEEPIDLE, 10), (socket.TCP_KEEPINTVL, 10), (socket.TCP_USER_TIMEOUT, 120_000))
+"""Seconds, and milliseconds for the last. A machine that came back without its memory refuses the next probe."""
 
 
 class NoConnection(OSError):
@@ -131,7 +131,7 @@ class Connection:
                 return ready
 
     def keep_alive(self) -> None:
-        """Lets the kernel look every ten seconds whether the peer's is still there."""
+        """Lets the kernel look every ten seconds whether the peer's is still there; after two minutes of silence the connection ends."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in _KEEP_ALIVE:
             self._socket.setsockopt(socket.IPPROTO_TCP, option, value)

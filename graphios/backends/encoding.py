@@ -14,16 +14,16 @@ _FRAME_TEXT = 131_072
 """Characters of lines in one frame. carbon discards a frame above 1 MiB (PICKLE_RECEIVER_MAX_LENGTH), and logs that all is well."""
 
 
-def plaintext(lines: Sequence[str]) -> bytes:
-    """What goes to the line receiver."""
-    return "".join(lines).encode("utf-8")
+def plaintext(lines: Sequence[str]) -> Iterator[bytes]:
+    """What goes to the line receiver, in one piece."""
+    yield "".join(lines).encode("utf-8")
 
 
-def pickled(lines: Sequence[str]) -> bytes:
-    """What goes to the pickle receiver: protocol 2, the newest that carbon on Python 2 reads; names are str only, which its unpickler asks
-    for. Integers stay integers, however long.
+def pickled(lines: Sequence[str]) -> Iterator[bytes]:
+    """What goes to the pickle receiver, frame by frame: protocol 2, the newest that carbon on Python 2 reads; names are str only, which its
+    unpickler asks for. Integers stay integers, however long.
     """
-    return b"".join(_frame(chunk) for chunk in _chunks(lines))
+    return map(_frame, _chunks(lines))
 
 
 def _chunks(lines: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -42,7 +42,7 @@ class IdleLimit:
             return False
         if self.seconds is None or not _alike(age, self.seconds):
             log.warning(
-                "%s closes connections that are idle for %.0f s; that this one ends is no longer taken for a restart",
+                "%s closes connections that are idle for %.3g s; that this one ends is no longer taken for a restart",
                 self._address,
                 age,
             )

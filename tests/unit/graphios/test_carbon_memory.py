@@ -21,14 +21,14 @@ SENT = ONE[0].encode()
 
 
 @contextmanager
-def carbon(*ports: int, name: str = "carbon", replay: float = 900) -> Iterator[Carbon]:
+def carbon(*ports: int, name: str = "carbon", replay: float = 900, heartbeat: str = "") -> Iterator[Carbon]:
     settings = CarbonBackend(
         name,
         tuple(("127.0.0.1", port) for port in ports),
         delivery=Delivery(timeouts=Timeouts(1, 1, 1)),
         replay_seconds=replay,
     )
-    backend = Carbon(settings)
+    backend = Carbon(settings, heartbeat=heartbeat)
     yield backend
     backend.close()
 
@@ -138,6 +138,22 @@ def test_heartbeats_keep_the_idle_connection_in_use() -> None:
         monitor.close()
         wait_until(lambda: receiver.received, 10, "the idle connection to end")
         assert receiver.received[0].startswith(b"beat\nbeat\n")
+
+
+def test_heartbeats_come_often_enough_once_an_idle_limit_is_known() -> None:
+    def read_while_there_is_something(connection: socket.socket, received: list[bytes]) -> None:
+        connection.settimeout(0.5)
+        read_all(connection, received)
+
+    with peer(read_while_there_is_something) as receiver, carbon(receiver.port, heartbeat="graphios.beat") as backend:
+        for _ in range(2):
+            backend.deliver(ONE)
+            noticed(backend)
+        backend.deliver(ONE)
+        wait_until(lambda: receiver.connections == 9, 20, "the idle connection to be opened again")
+        time.sleep(2)
+        assert receiver.connections <= 10  # four more where nothing keeps it
+        assert not backend.lost_memory()
 
 
 def test_the_next_server_takes_over_and_keeps_the_work() -> None:
