@@ -151,18 +151,22 @@ def _tls(section: Section, context: Context) -> Tls:
         raise section.wrong("tls_certificate is missing: tls_key alone is of no use")
     if ca and not verify:
         raise section.wrong("tls_ca says what to verify against, and tls_verify = no not to verify")
-    for option in ("tls_ca", "tls_certificate"):
-        try:
-            if section[option]:
-                section[option].open("rb").close()
-        except OSError as error:
-            raise section.wrong(f"{option} = {section[option]}: {error.strerror}") from None
-    if key and context.read_secrets:
-        try:
-            secret_files.check_private(key)
-        except ValueError as error:
-            raise section.wrong(f"tls_key = {key}: {error}") from None
+    if context.read_secrets:
+        _check_files(section)
     return Tls(ca, certificate, key, verify)
+
+
+def _check_files(section: Section) -> None:
+    for option in ("tls_ca", "tls_certificate", "tls_key"):
+        if not (path := section[option]):
+            continue
+        try:
+            if option == "tls_key":
+                secret_files.check_private(path)
+            path.open("rb").close()
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise section.wrong(f"{option} = {path}: {reason}") from None
 
 
 def _refuse(section: Section, options: tuple[str, ...], why: str) -> None:

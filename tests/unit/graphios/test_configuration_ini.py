@@ -459,7 +459,8 @@ def test_a_directory_is_no_secret(tmp_path: Path) -> None:
 
 
 def test_commands_that_need_no_secrets_do_not_open_them(tmp_path: Path) -> None:
-    backend = load(tmp_path, PROMETHEUS + "token_file = /not/there\n", secrets=False).backends[0]
+    text = PROMETHEUS + "token_file = /not/there\ntls_ca = /not/there\n"
+    backend = load(tmp_path, text, secrets=False).backends[0]
     assert isinstance(backend, PrometheusBackend)
     assert backend.token == ""
 
