@@ -57,7 +57,7 @@ def test_without_systemd_nothing_happens(value: str | None, monkeypatch: pytest.
     ("microseconds", "pid", "seconds"),
     [
         ("30000000", None, 30.0),
-        ("30000000", str(os.getpid()), 30.0),
+        ("30000000", "ours", 30.0),
         ("30000000", "1", None),
         ("0", None, None),
         ("x", None, None),
@@ -67,7 +67,7 @@ def test_without_systemd_nothing_happens(value: str | None, monkeypatch: pytest.
 def test_the_watchdog_is_systemds(
     microseconds: str | None, pid: str | None, seconds: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (("WATCHDOG_USEC", microseconds), ("WATCHDOG_PID", pid)):
+    for name, value in (("WATCHDOG_USEC", microseconds), ("WATCHDOG_PID", str(os.getpid()) if pid == "ours" else pid)):
         monkeypatch.delenv(name, raising=False)
         if value is not None:
             monkeypatch.setenv(name, value)
