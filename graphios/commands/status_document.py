@@ -131,14 +131,18 @@ def process(document: Document, now: float) -> Process:
 def _is_there(pid: int, written: float) -> bool | None:
     """Whether process `pid` lives and is older than the document; None where that can't be seen."""
     try:
+        os.kill(pid, 0)  # other than /proc it answers whatever may be hidden from us
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        pass
+    try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
         ticks = int(text.rpartition(")")[2].split()[19])
         boot = next(
             line for line in Path("/proc/stat").read_text(encoding="ascii").splitlines() if line[:6] == "btime "
         )
         return int(boot.split()[1]) + ticks / os.sysconf("SC_CLK_TCK") < written + 5
-    except FileNotFoundError:
-        return False if Path("/proc/self/stat").exists() else None
     except (OSError, ValueError, IndexError, StopIteration):
         return None
 

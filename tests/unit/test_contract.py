@@ -39,10 +39,7 @@ RECORDED: dict[str, list[list[str]]] = {
         status("calm"),
         status("trouble"),
         [*status("backends"), "-w", "0.00001", "-c", "lab-1.*=~:-1", "--bytes-warning", "1E"],
-        status("ended"),
         status("future"),
-        ["--status", "/nonexistent"],
-        ["--status", "/"],
     ],
     "check_virt_stats": [
         ["--replay", f"{DATA}/contract/guests.raw"],
