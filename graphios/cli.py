@@ -16,7 +16,8 @@ from typing import NoReturn
 
 from graphios import configuration, notify
 from graphios.configuration.settings import Settings
-from graphios.delivery.shipper import Shipper, Stop
+from graphios.delivery.shipper import Shipper
+from graphios.delivery.stop import Stop
 from graphios.errors import GraphiosError, Stopped
 from graphios.version import VERSION
 

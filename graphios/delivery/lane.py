@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from graphios.backends.base import Backend, ClosedEarly, DeliveryError, Refused
 from graphios.configuration.settings import BackendSettings
@@ -20,10 +20,9 @@ from graphios.delivery.ahead import Ahead
 from graphios.delivery.catalog import Todo
 from graphios.delivery.isolation import Verdict, isolate
 from graphios.delivery.progress import Position
-from graphios.delivery.reader import Batch, Common, Reader
-from graphios.delivery.removal import Removal
-from graphios.delivery.set_aside import SetAside
-from graphios.delivery.window import Kept, Window
+from graphios.delivery.reader import Batch, Reader
+from graphios.delivery.rooms import Pacing, Rooms
+from graphios.delivery.window import Kept
 from graphios.errors import GraphiosError, Stopped
 from graphios.inputs.spool import FileKey
 
@@ -34,6 +33,7 @@ Result = TypeVar("Result")
 FIRST_PAUSE = 0.05
 _REMIND = 300.0
 _IDLE = 0.25
+_DUE = 1.0
 
 
 class LostMemory(Exception):
@@ -42,43 +42,6 @@ class LostMemory(Exception):
 
 class Rewind(Exception):
     """The batch is made anew: with more in it, it will tell more."""
-
-
-class Pacing(Protocol):
-    """Holds back what a carbon would drop: points of series it may not create yet."""
-
-    @property
-    def waiting(self) -> tuple[int, int]:
-        """Series and points held back."""
-
-    def admit(self, lines: list[str]) -> list[str]:
-        """Those that may go."""
-
-    def commit(self) -> None:
-        """The others are on disk. Raises DeliveryError."""
-
-    def due(self, limit_bytes: int) -> list[str]:
-        """Held ones that may go now."""
-
-    def delivered(self, lines: list[str]) -> None:
-        """These were acknowledged."""
-
-    def lost(self) -> None:
-        """carbon lost its memory."""
-
-    def close(self) -> None:
-        """Gives its file up."""
-
-
-class Rooms(NamedTuple):
-    """What a lane works with, beside its backend."""
-
-    common: Common
-    window: Window
-    removal: Removal
-    set_aside: SetAside
-    sleep: Callable[[float], None]  # that many seconds, or less when the lane shall end
-    stopping: Callable[[], bool]
 
 
 class Lane:
@@ -104,6 +67,7 @@ class Lane:
         self._acknowledged = 1  # batches since the last replay began; there may have been some before us
         self.pending = False  # whether the window has still to be sent again
         self._told = 0.0
+        self._last_due = 0.0
         self._thread: threading.Thread | None = None
 
     # --- running
@@ -154,6 +118,8 @@ class Lane:
             if entries is not None:
                 for batch in self._ahead.over(self.reader.fresh(entries)):
                     self._ship(batch)
+                    if self.pacer and time.monotonic() - self._last_due > _DUE:
+                        self._ship_due()
             self._ship_due()
             self.state = "idle"
 
@@ -252,12 +218,14 @@ class Lane:
     def _ship_due(self) -> None:
         """What pacing held back and lets go now."""
         pacer = self.pacer
+        self._last_due = time.monotonic()
         while pacer and (lines := self._until_it_works(lambda: pacer.due(self.settings.delivery.batch_bytes))):
             batch = Batch()
             batch.begin("held back", None)
             batch.items = lines
             self.counts["acknowledged"] += self._deliver(lines, batch)
             pacer.delivered(lines)
+            self._acknowledged += 1
             if self._once or self._rooms.stopping():
                 return
 

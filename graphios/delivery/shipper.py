@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 from graphios import notify
 from graphios.backends.base import Backend
 from graphios.backends.make import make
 from graphios.configuration.settings import BackendSettings, CarbonBackend, FifoInput, Settings
 from graphios.convert import Converter
-from graphios.delivery import status
 from graphios.delivery.catalog import Scan, Selector, scan
-from graphios.delivery.lane import Lane, Pacing, Rooms
+from graphios.delivery.lane import Lane
 from graphios.delivery.limits import Limiter
 from graphios.delivery.progress import Progress
 from graphios.delivery.reader import Common, Reader
 from graphios.delivery.rejects import RejectFile, Watermark
 from graphios.delivery.removal import Removal
+from graphios.delivery.report import Reporter, Timer
+from graphios.delivery.rooms import Pacing, Rooms
 from graphios.delivery.set_aside import SetAside
+from graphios.delivery.status import own_host, plain
+from graphios.delivery.stop import Stop
 from graphios.delivery.troubles import Troubles
 from graphios.delivery.window import Window
 from graphios.errors import GraphiosError, Stopped
@@ -31,54 +34,15 @@ from graphios.inputs.fifo import FifoReader
 from graphios.inputs.settle import Settling
 from graphios.inputs.spool import DirectoryLock, Oldest, Spool, SpoolError
 from graphios.inputs.watch import Watcher
-from graphios.version import VERSION
 
 log = logging.getLogger("graphios")
 
-_STATUS = 2.0
 _CHORES = 1.0
-_REPORT = 60.0
 _FIFO_PATIENCE = 1.0
 _PATIENCE = 4.0
 """Seconds the lanes have to end; they are given up then, and nothing undelivered is removed."""
 _REMOVALS = 10.0
 _SHORT = 0.05
-
-
-class Stop:
-    """Tells everything to end: the process, or this configuration only."""
-
-    def __init__(self) -> None:
-        self.process = threading.Event()
-        self._wake = threading.Event()
-        self.reload = threading.Event()
-        self.wake: Callable[[], None] = lambda: None
-
-    def end(self) -> None:
-        """The process shall end."""
-        self.process.set()
-        self._wake.set()
-        self.wake()
-
-    def read_again(self) -> None:
-        """The configuration shall be read again."""
-        self.reload.set()
-        self._wake.set()
-        self.wake()
-
-    def told(self) -> bool:
-        """Whether work shall stop."""
-        return self._wake.is_set()
-
-    def sleep(self, seconds: float) -> None:
-        """Waits so long, or until told to stop."""
-        self._wake.wait(seconds)
-
-    def go_on(self) -> None:
-        """Work may begin again, unless the process shall end."""
-        self.reload.clear()
-        if not self.process.is_set():
-            self._wake.clear()
 
 
 class Shipper:
@@ -101,12 +65,12 @@ class Shipper:
         if before:
             self.rejects.by_kind = before.rejects.by_kind
         self.lanes: list[Lane] = []
-        self._scan = Scan([], Oldest(), [], {})
+        self.found = Scan([], Oldest(), [], {})
         self._scan_seconds = 0.0
-        self._reported = (0, 0, 0)
         self._watcher = Watcher([spool.directory for spool in settings.spools] + [str(self.inbox)])
-        self._fifos: dict[FifoInput, tuple[FifoReader, threading.Event]] = {}
-        self._due: dict[str, float] = {}
+        self.fifos: dict[FifoInput, tuple[FifoReader, threading.Event]] = {}
+        self._timer = Timer()
+        self.reporter = Reporter(self)
         self._halted = threading.Event()
         self._progress_open = False
 
@@ -146,7 +110,7 @@ class Shipper:
         self.window = Window(state, directories, self.inbox, self._running, keep, most)
         watermark = Watermark()
         self.removal = Removal(self.progress, self.window, watermark, self.troubles, names)
-        self._limiter = Limiter(
+        self.limiter = Limiter(
             settings.limits,
             self.progress,
             self.window,
@@ -154,7 +118,7 @@ class Shipper:
             lambda: frozenset(lane.name for lane in self.lanes if lane.backend.forgets),
         )
         if self._before:
-            self._limiter.dropped = self._before._limiter.dropped
+            self.limiter.dropped = self._before.limiter.dropped
             self.removal.removed = self._before.removal.removed
         settling = Settling(settings.settle, self._running)
         self._common = Common(
@@ -172,19 +136,19 @@ class Shipper:
         self.lanes = [self._lane(backend, rooms) for backend in settings.backends]
 
     def _open_fifos(self) -> None:
-        before = self._before._fifos if self._before and self._before.inbox == self.inbox else {}
+        before = self._before.fifos if self._before and self._before.inbox == self.inbox else {}
         for fifo in self.settings.fifos:
             if fifo in before:
-                self._fifos[fifo] = before[fifo]
+                self.fifos[fifo] = before[fifo]
                 continue
             ending = threading.Event()
             reader = FifoReader(fifo, str(self.inbox), ending)
             reader.start()
-            self._fifos[fifo] = reader, ending
+            self.fifos[fifo] = reader, ending
 
     def _close_fifos(self, keep: Settings | None) -> None:
         same = keep is not None and keep.state_directory == self.settings.state_directory
-        for fifo, (reader, ending) in self._fifos.items():
+        for fifo, (reader, ending) in self.fifos.items():
             if not (same and keep and fifo in keep.fifos):
                 ending.set()
                 reader.join(_FIFO_PATIENCE)
@@ -211,15 +175,16 @@ class Shipper:
     def _heartbeat(self, settings: BackendSettings) -> str:
         if not self.settings.self_interval or not self.settings.self_prefix:
             return ""
-        return f"{self.settings.self_prefix}.{status.own_host()}.backend.{status.plain(settings.name)}.connected"
+        return f"{self.settings.self_prefix}.{own_host()}.backend.{plain(settings.name)}.connected"
 
     def _pacer(self, settings: BackendSettings) -> Pacing | None:
         if not (isinstance(settings, CarbonBackend) and settings.creates_per_minute):
             return None
-        from graphios.delivery.pacing import Pacer
+        from graphios.delivery.pacing import Pacer, whisper_file
 
-        path = self.settings.state_directory / f"pacing-{status.plain(settings.name)}.db"
-        return Pacer(path, settings.creates_per_minute, settings.replay_seconds)
+        path = self.settings.state_directory / f"pacing-{plain(settings.name)}.db"
+        exists = whisper_file(Path(settings.whisper)) if settings.whisper else lambda name: False
+        return Pacer(path, settings.creates_per_minute, settings.replay_seconds, exists)
 
     def _old_lane(self, settings: BackendSettings) -> Lane | None:
         for lane in self._before.lanes if self._before else ():
@@ -240,7 +205,7 @@ class Shipper:
                     lane.pacer.close()
             else:
                 log.warning("%s: did not end in time; what it had not acknowledged stays in the spool", lane.name)
-        self.tell(running=keep is not None)
+        self.reporter.tell(running=keep is not None)
         self.release()
 
     def release(self) -> None:
@@ -259,11 +224,11 @@ class Shipper:
         for spool in self._spools:
             self._lock_again(spool)
         selectors = {lane.name: Selector(self.progress, lane.name, lane.reader.failed) for lane in self.lanes}
-        self._scan = found = scan([*self._spools, self._inbox], selectors, self._scan_trouble)
+        self.found = found = scan([*self._spools, self._inbox], selectors, self._scan_trouble)
         for lane in self.lanes:
             lane.todo.put(found.lanes[lane.name])
-        self._limiter.enforce(found.oldest)
-        if found.finished and self._is_time("removals", _REMOVALS):
+        self.limiter.enforce(found.oldest)
+        if found.finished and self._timer.is_time("removals", _REMOVALS):
             self.removal.consider(found.finished)
         self._scan_seconds = time.monotonic() - began
         return found
@@ -293,19 +258,20 @@ class Shipper:
             self._halted.set()
 
     def _watch(self, finished: Callable[[], bool] | None) -> None:
-        last = 0.0
-        seen = 0
+        last, seen, news = 0.0, 0, True
         while not self._stop.told():
             more_comes = not (finished and finished())
-            hungry = any(lane.todo.hungry and lane.todo.more for lane in self.lanes)
-            if hungry or time.monotonic() - last >= 10 * self._scan_seconds:
+            many = any(lane.todo.more for lane in self.lanes)
+            hungry = many and any(lane.todo.hungry for lane in self.lanes)
+            due = news or not more_comes or time.monotonic() - last >= self.settings.poll
+            if hungry or (due and time.monotonic() - last >= 10 * self._scan_seconds):
                 self.look()
-                last = time.monotonic()
+                last, news = time.monotonic(), False
                 if not more_comes and self._all_done():
                     break
             self._chores()
-            many = any(lane.todo.more for lane in self.lanes)
-            seen = self._watcher.wait(seen, _SHORT if many or not more_comes else self.settings.poll)
+            now = self._watcher.wait(seen, _SHORT if many or not more_comes else min(self.settings.poll, _CHORES))
+            news, seen = news or now != seen, now
 
     def _all_done(self) -> bool:
         lanes = self.lanes
@@ -313,44 +279,19 @@ class Shipper:
             lane.pacer and lane.pacer.waiting[1] for lane in lanes
         )
 
-    def _is_time(self, what: str, every: float) -> bool:
-        now = time.monotonic()
-        if now < self._due.get(what, 0.0):
-            return False
-        self._due[what] = now + every
-        return True
-
     def _chores(self) -> None:
-        if self._is_time("chores", _CHORES):
+        if self._timer.is_time("chores", _CHORES):
             self.window.watch()
             self.expire()
             self.progress.recover()
             self.progress.commit()
             if all(not lane.join(0) for lane in self.lanes):
                 notify.watchdog()
-        if self._is_time("status", _STATUS):
-            self.tell(running=True)
-            notify.status(self._in_short())
-        if "report" not in self._due:
-            self._is_time("report", _REPORT)
-        elif self._is_time("report", _REPORT):
-            self.report()
-        interval = self.settings.self_interval
-        if interval and "self" not in self._due:
-            self._is_time("self", interval)
-        elif interval and self._is_time("self", interval):
-            self._report_itself()
+        self.reporter.now_and_then()
 
     def expire(self) -> None:
         """Lets go of what no receiver can have forgotten any more."""
         self.window.expire(min([self.window.now(), *(lane.healthy_at for lane in self.lanes)]))
-
-    def _report_itself(self) -> None:
-        try:
-            status.spool_own_line(self.inbox, self.document(running=True), self.settings.self_prefix)
-            self.troubles.over("inbox")
-        except (OSError, ValueError) as error:
-            self.troubles.say("inbox", f"{self.inbox}: figures about ourselves can't be written: {error}")
 
     # --- a single run
 
@@ -411,56 +352,3 @@ class Shipper:
             with contextlib.suppress(SpoolError):
                 files += sum(1 for _ in spool.entries())
         return files
-
-    def document(self, running: bool) -> status.Document:
-        """The status document."""
-        now = time.time()
-        lanes = [status.lane_figures(lane, now) for lane in self.lanes]
-        skipped: Counter[str] = Counter()
-        for lane in self.lanes:
-            skipped |= lane.reader.skipped
-        oldest = [depth.oldest for depth in self._scan.depths if depth.oldest is not None]
-        pipes = [reader.trouble for reader, _ in self._fifos.values()]
-        troubles = [text for text in (*self.troubles.current(), self.progress.trouble, *pipes) if text]
-        return {
-            "version": status.FORMAT,
-            "program": f"graphios {VERSION}",
-            "pid": os.getpid(),
-            "config": str(self.settings.path),
-            "started": self.started,
-            "time": now,
-            "running": running,
-            "spools": [depth._asdict() for depth in self._scan.depths],
-            "lag_seconds": max(0.0, round(now - min(oldest), 3)) if oldest else 0.0,
-            "lines_read": self.counts["lines_read"],
-            "metrics_read": self.counts["metrics_read"],
-            "rejected": status.rejected(self.rejects.by_kind.copy(), self.rejects.path),
-            "skipped": {"U": 0, "filtered": 0, "unprefixed": 0} | skipped,
-            "dropped": {"files": 0, "bytes": 0, "lines": 0} | self._limiter.dropped,
-            "set_aside": {"files": self.set_aside.files, "directory": str(self.set_aside.directory)},
-            "window": {"files": self.window.files, "bytes": self.window.bytes},
-            "trouble": troubles,
-            "backends": lanes,
-        }
-
-    def _in_short(self) -> str:
-        files = sum(depth.files for depth in self._scan.depths)
-        sick = [f"{lane.name}: {lane.error}" for lane in self.lanes if lane.error]
-        return "; ".join([f"{files} files waiting", *sick, *self.troubles.current()])[:500]
-
-    def tell(self, running: bool) -> None:
-        """Writes the status document."""
-        try:
-            status.write(self.settings.status_file, self.document(running))
-            self.troubles.over("status")
-        except OSError as error:
-            self.troubles.say("status", f"status file {self.settings.status_file}: {error.strerror}")
-
-    def report(self) -> None:
-        """Logs what was done since the last report."""
-        sent = sum(lane.counts["acknowledged"] for lane in self.lanes)
-        now = (sent, self.removal.removed, self.rejects.count)
-        if now != self._reported:
-            sent, removed, rejected = (new - old for new, old in zip(now, self._reported, strict=True))
-            log.info("delivered %d metrics, removed %d files, rejected %d", sent, removed, rejected)
-            self._reported = now

@@ -18,7 +18,8 @@ from graphios.configuration.settings import (
     SpoolInput,
 )
 from graphios.delivery import shipper
-from graphios.delivery.shipper import Shipper, Stop
+from graphios.delivery.shipper import Shipper
+from graphios.delivery.stop import Stop
 from graphios.points import Point
 
 DEADLINE = 20.0

@@ -33,7 +33,7 @@ def test_the_oldest_go_first_and_are_counted(place: Place, by: str, caplog: pyte
     place.change(limits=limit)
     with place.running() as ship:
         wait_for(lambda: len(place.files()) == 4, "the limit")
-        document = ship.document(running=True)
+        document = ship.reporter.document(running=True)
     assert place.files() == [f"service-perfdata.{number}" for number in (2, 3, 4, 5)]
     assert document["dropped"] == {"files": 2, "bytes": 2 * size, "lines": 6}
     assert "2 files with 6 lines" in caplog.text
@@ -45,7 +45,7 @@ def test_what_another_receiver_took_and_may_forget_goes_to_the_window(place: Pla
     fill(place, 3)
     with place.running() as ship:
         wait_for(lambda: len(place.receiver("carbon:lab").names) == 9, "the good one to have it all")
-        ship._limiter._limits = Limits(0, 1)
+        ship.limiter._limits = Limits(0, 1)
         wait_for(lambda: len(place.files()) == 1, "the limit")
         assert len(place.window()) == 2
 
@@ -66,5 +66,5 @@ def test_nothing_is_dropped_below_the_limits(place: Place) -> None:
     os.utime(place.spool / "service-perfdata.0", (1, 1))
     with place.running() as ship:
         wait_for(lambda: len(place.receiver().attempts) > 3, "some work")
-        assert ship.document(running=True)["dropped"] == {"files": 0, "bytes": 0, "lines": 0}
+        assert ship.reporter.document(running=True)["dropped"] == {"files": 0, "bytes": 0, "lines": 0}
     assert len(place.files()) == 3

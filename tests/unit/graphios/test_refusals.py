@@ -91,9 +91,9 @@ def test_refused_items_are_recorded_with_backend_and_file_and_hold_nothing_up(pl
         ["service-perfdata.1:0", "refused by carbon: field type conflict"],
         ["service-perfdata.2:0", "refused by carbon: too old"],
     ]
-    (backend,) = ship.document(running=False)["backends"]
+    (backend,) = ship.reporter.document(running=False)["backends"]
     assert (backend["acknowledged"], backend["refused"]) == (1, 2)
-    assert ship.document(running=False)["rejected"]["by_reason"] == {"refused": 2}
+    assert ship.reporter.document(running=False)["rejected"]["by_reason"] == {"refused": 2}
 
 
 def test_a_poisoned_file_is_set_aside_and_the_others_go_on(place: Place) -> None:
@@ -107,7 +107,7 @@ def test_a_poisoned_file_is_set_aside_and_the_others_go_on(place: Place) -> None
         wait_for(lambda: not place.files(), "the spool to be worked off")
         place.write("service-perfdata.3", service_line("d=1"))
         wait_for(lambda: not place.files(), "the next file")
-        document = ship.document(running=True)
+        document = ship.reporter.document(running=True)
     assert set(carbon.names) == {f"web01.load.{label}" for label in "abcd"}
     aside = place.state / "set-aside" / "carbon"
     assert sorted(path.name for path in aside.iterdir()) == ["service-perfdata.2", "service-perfdata.2.reason"]
@@ -137,5 +137,5 @@ def test_a_receiver_that_closes_for_a_while_has_nothing_set_aside(place: Place) 
         place.write(f"service-perfdata.{number}", service_line(f"a{number}=1 b{number}=2"), 60 - number)
     with place.running() as ship:
         wait_for(lambda: not place.files(), "the spool to be worked off")
-        assert ship.document(running=True)["set_aside"]["files"] == 0
+        assert ship.reporter.document(running=True)["set_aside"]["files"] == 0
     assert len(set(carbon.names)) == 16

@@ -34,9 +34,9 @@ def test_a_lost_memory_brings_everything_again_before_what_is_new(place: Place) 
         spool(place, "c")
         wait_for(lambda: taken_since(carbon, before) == {"a", "b", "c"}, "the new one")
         wait_for(lambda: ship.lanes[0].state == "idle" and not ship.lanes[0].pending, "rest")
-        counts = ship.document(running=True)["backends"][0]
+        counts = ship.reporter.document(running=True)["backends"][0]
         assert (counts["acknowledged"], counts["replayed"], counts["sent"]) == (3, 2, 5)
-        assert ship.document(running=True)["metrics_read"] == 3
+        assert ship.reporter.document(running=True)["metrics_read"] == 3
 
 
 def test_the_window_is_sent_again_at_every_start(place: Place) -> None:

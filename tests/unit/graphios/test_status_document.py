@@ -44,9 +44,9 @@ def test_the_document_after_a_single_run(place: Place) -> None:
 
 
 def test_the_document_while_a_receiver_is_away(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    from graphios.delivery import shipper
+    from graphios.delivery import report
 
-    monkeypatch.setattr(shipper, "_STATUS", 0.05)
+    monkeypatch.setattr(report, "STATUS", 0.05)
     place.receiver().answer = lambda items: refused_connection()
     path = place.write("service-perfdata.1", service_line("a=1"), 500)
     with place.running():
