@@ -23,6 +23,8 @@ _TAGS = (("host", "{host}"), ("label", "{label}"), ("service", "{service}"), ("u
 _FIELD = re.compile(r"\{(host|service|label|unit)\}")
 _END = re.compile(r"\\ *\Z")
 _SPECIAL = re.compile(r"([,= ])")
+_PLAIN = re.compile(r"[^,= \\\n\ud800-\udfff]*")
+_MOST_HEADS = 20_000
 
 
 class Written(NamedTuple):
@@ -39,6 +41,8 @@ def escape(text: str, doubled: bool) -> str:
     Where it does not, a blank is added to a text that ends in a backslash (or in one and blanks): it can't be the
     last character. Line breaks become blanks.
     """
+    if _PLAIN.fullmatch(text):
+        return text
     text = text.encode("utf-8", "backslashreplace").decode().replace("\n", " ")
     if "\\" in text:
         if doubled:
@@ -56,6 +60,7 @@ class Layout:
         self._measurement = settings.measurement
         self._tags = tuple(sorted(settings.tags)) or _TAGS
         self._own = not settings.tags
+        self._heads: dict[tuple[object, ...], str] = {}
 
     def lines(self, points: Iterable[tuple[int, Point]], doubled: bool) -> Iterator[Written]:
         """A line for each value with the thresholds that follow it. A repeated field begins a line of its own: the
@@ -81,6 +86,15 @@ class Layout:
             yield _line(head, fields, timestamp, positions)
 
     def _head(self, point: Point, doubled: bool) -> str:
+        """Measurement and tags. Series come again and again, so that most are known."""
+        key = (point.host, point.service, point.label, point.unit, doubled)
+        if (head := self._heads.get(key)) is None:
+            if len(self._heads) >= _MOST_HEADS:
+                self._heads.clear()
+            head = self._heads[key] = self._new_head(point, doubled)
+        return head
+
+    def _new_head(self, point: Point, doubled: bool) -> str:
         values = {
             "host": point.host,
             "service": HOST if point.service is None else point.service,

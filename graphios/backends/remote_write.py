@@ -14,8 +14,9 @@ time.
 
 from __future__ import annotations
 
+import functools
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from graphios.errors import GraphiosError
@@ -51,15 +52,21 @@ def sample(position: int, point: Point, metric: str) -> Sample:
     labels are none.
     """
     name = metric if point.field == "value" else f"{metric}_{point.field}"
-    labels = (
-        ("__name__", name),
-        ("host", point.host),
-        ("label", point.label),
-        ("service", point.service or ""),
-        ("unit", point.unit),
-    )
-    series = tuple((key, _text(text)) for key, text in labels if text)
+    series = _series(name, point.host, point.label, point.service or "", point.unit)
     return Sample(position, series, point.timestamp * 1000, float(point.value))
+
+
+@functools.lru_cache(maxsize=20_000)
+def _series(name: str, host: str, label: str, service: str, unit: str) -> Series:
+    labels = (("__name__", name), ("host", host), ("label", label), ("service", service), ("unit", unit))
+    return tuple((key, _text(text)) for key, text in labels if text)
+
+
+@functools.lru_cache(maxsize=20_000)
+def _labels(series: Series) -> bytes:
+    return b"".join(
+        _field(_LABELS, _field(_NAME, name.encode()) + _field(_TEXT, text.encode())) for name, text in series
+    )
 
 
 def request(samples: Iterable[Sample]) -> bytes:
@@ -77,9 +84,11 @@ def request(samples: Iterable[Sample]) -> bytes:
     return bytes(snappy.compress_raw(message))
 
 
-def _timeseries(series: Series, samples: Sequence[Sample]) -> bytes:
-    parts = [_field(_LABELS, _field(_NAME, name.encode()) + _field(_TEXT, text.encode())) for name, text in series]
-    for one in sorted(samples, key=lambda of: of.milliseconds):
+def _timeseries(series: Series, samples: list[Sample]) -> bytes:
+    parts = [_labels(series)]
+    if len(samples) > 1:
+        samples.sort(key=lambda of: of.milliseconds)
+    for one in samples:
         parts.append(_field(_SAMPLES, _VALUE.pack(b"\x09", one.value) + b"\x10" + varint(one.milliseconds)))
     return b"".join(parts)
 
