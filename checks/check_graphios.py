@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from checks.counters import Counters, StateError, delta
-from checks.output import clean_name, label_part, perfdata
+from checks.output import clean_name
 from checks.plugin import (
     COUNTER,
     GAUGE,
@@ -29,8 +29,9 @@ from checks.plugin import (
     Threshold,
     Values,
 )
-from checks.ranges import plain
-from checks.shipper.document import BACKEND_COUNTERS, BACKEND_SOMETIMES, Backend, Document, parse, read
+from checks.shipper import report
+from checks.shipper.document import Backend, Document, parse, read
+from checks.shipper.report import duration
 
 MEASURES = (
     Measure("lag", "s", GAUGE, "age of the oldest spool file that waits"),
@@ -166,7 +167,7 @@ class Shipper(Resource):
         self.headline = self._headline(document, counters)
         yield from self._judge_losses(document, counters)
         for backend in document.backends:
-            yield from self._judge_backend(backend)
+            yield from _judge_backend(backend, document)
             creates = self._gained(document, counters, f"creates {backend.name}")
             if creates is not None:
                 yield Metric(backend.name, creates, context="creates")
@@ -190,21 +191,6 @@ class Shipper(Resource):
         # The inputs may be behind where no backend is, and a graphios without backends is behind with everything.
         if document.lag > max((backend.lag for backend in document.backends), default=0.0) + _LEEWAY:
             yield Metric("spool", document.lag, context="lag")
-
-    def _judge_backend(self, backend: Backend) -> Iterator[Metric]:
-        if backend.error:
-            what = f"{backend.name}\0delivers nothing ({backend.error[:120]}) for"
-            yield Metric(what, self._failing(backend), context="error")
-        yield Metric(backend.name, backend.lag, context="lag")
-        for context, key in (("bytes", "waiting_bytes"), ("parked", "parked_series")):
-            if key in backend.figures:
-                yield Metric(backend.name, backend.figures[key], context=context)
-
-    def _failing(self, backend: Backend) -> float:
-        """Seconds for which `backend` has delivered nothing."""
-        if not backend.error or not self._document:
-            return 0.0
-        return max(0.0, self._document.time - (backend.error_since or self._document.started))
 
     def _gained(self, document: Document, counters: Counters, key: str) -> int | None:
         """What a counter gained since the last run; None where that can't be known."""
@@ -240,72 +226,21 @@ class Shipper(Resource):
 
     def perfdata(self) -> Sequence[str]:
         """Return the figures of the whole, then the essentials of every backend, then the rest; nothing of a graphios that does not run."""
-        document, opts = self._document, self.opts
-        if not document:
-            return ()
-        files = sum(spool.files for spool in document.spools)
-        head = [
-            perfdata(
-                "lag", round(max(0.0, document.lag), 1), "s", opts.warning.find("spool"), opts.critical.find("spool")
-            ),
-            perfdata("age", round(max(0.0, self._now - document.time), 1), "s"),
-            perfdata("spool.files", files, "", opts.files_warning, opts.files_critical),
-            perfdata("spool.bytes", sum(spool.bytes for spool in document.spools), "B"),
-            perfdata("rejected.total", document.rejected_total, "c"),
-        ]
-        gauges = ("set_aside.files", "window.files", "window.bytes")
-        plain_figures = {name: value for name, value in document.figures.items() if name not in gauges}
-        aside = perfdata(gauges[0], document.figures[gauges[0]], "", opts.set_aside_warning, opts.set_aside_critical)
-        head += [*(perfdata(name, value, "c") for name, value in plain_figures.items()), aside]
-        first: list[str] = []
-        rest = [
-            f"{perfdata(gauges[1], document.figures[gauges[1]])} {perfdata(gauges[2], document.figures[gauges[2]], 'B')}"
-        ]
-        for backend in document.backends:
-            essentials, more = self._backend_items(backend)
-            first += essentials
-            rest += more
-        rest += [
-            perfdata(f"rejected.{label_part(kind)}", n, "c") for kind, n in document.rejected.items() if kind != "total"
-        ]
-        rest += [perfdata(f"skipped.{label_part(what)}", n, "c") for what, n in document.skipped.items()]
-        return head + first + rest
-
-    def _backend_items(self, backend: Backend) -> tuple[list[str], list[str]]:
-        """The essentials of a backend, and the rest."""
-        opts, name, figures = self.opts, backend.name, backend.figures
-        label = f"backend.{label_part(name)}"
-        limits = {
-            "waiting_bytes": (opts.bytes_warning, opts.bytes_critical),
-            "parked_series": (opts.parked_warning, opts.parked_critical),
-        }
-        lag = round(max(0.0, backend.lag), 1)
-        error = round(self._failing(backend), 1)
-        first = [
-            perfdata(f"{label}.acknowledged", figures["acknowledged"], "c"),
-            perfdata(f"{label}.lag", lag, "s", opts.warning.find(name), opts.critical.find(name)),
-            perfdata(f"{label}.error", error, "s", opts.error_warning.find(name), opts.error_critical.find(name)),
-        ]
-        rest = [perfdata(f"{label}.{key}", figures[key], "c") for key in BACKEND_COUNTERS[1:]]
-        for key, unit in BACKEND_SOMETIMES.items():
-            if key in figures:
-                warning, critical = (rule.find(name) for rule in limits[key]) if key in limits else (None, None)
-                rest.append(perfdata(f"{label}.{key}", figures[key], unit, warning, critical))
-        return first, rest
+        return report.perfdata_items(self._document, self._now, self.opts) if self._document else ()
 
     def lines(self) -> Sequence[str]:
         """Return a line for each backend and spool, and the rejects by reason."""
-        document = self._document
-        if not document:
-            return ()
-        found = [_backend_line(backend, document.time) for backend in document.backends]
-        for spool in document.spools:
-            age = "" if spool.oldest is None else f", oldest {duration(document.time - spool.oldest)}"
-            found.append(f"spool {clean_name(spool.directory)}: {spool.files} files, {spool.bytes} bytes{age}")
-        if document.rejected_total:
-            reasons = ", ".join(f"{clean_name(kind)} {number}" for kind, number in document.rejected.items())
-            found.append(f"rejected {document.rejected_total}: {reasons}; see {clean_name(document.reject_file)}")
-        return found
+        return report.lines(self._document) if self._document else ()
+
+
+def _judge_backend(backend: Backend, document: Document) -> Iterator[Metric]:
+    if backend.error:
+        what = f"{backend.name}\0delivers nothing ({backend.error[:120]}) for"
+        yield Metric(what, report.failing(backend, document), context="error")
+    yield Metric(backend.name, backend.lag, context="lag")
+    for context, key in (("bytes", "waiting_bytes"), ("parked", "parked_series")):
+        if key in backend.figures:
+            yield Metric(backend.name, backend.figures[key], context=context)
 
 
 def _kept(document: Document) -> dict[str, int]:
@@ -319,22 +254,6 @@ def _kept(document: Document) -> dict[str, int]:
         for backend in document.backends
         if "dropped_creates" in backend.figures
     }
-
-
-def _backend_line(backend: Backend, now: float) -> str:
-    success = "never" if backend.last_success is None else f"{duration(now - backend.last_success)} ago"
-    figures = backend.figures
-    said = f"{clean_name(backend.name)} to {clean_name(backend.address)}: {clean_name(backend.state)}, lag {duration(backend.lag)}"
-    said += f", {figures.get('waiting_files', 0)} files waiting, {figures['acknowledged']} acknowledged, last success {success}"
-    return said + (f", error: {clean_name(backend.error)}" if backend.error else "")
-
-
-def duration(seconds: float) -> str:
-    """Return a time as a person reads it, such as 43 s, 12 min or 3.5 h."""
-    for size, word in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{plain(round(seconds / size, 1))} {word}"
-    return f"{plain(round(max(0.0, seconds), 1))} s"
 
 
 CHECK = Check(Shipper, MEASURES, options, commands=COMMANDS, rates=True)
