@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from graphios import perfdata, thresholds, units
 from graphios.backends.base import LINES, POINTS
@@ -206,12 +206,6 @@ class _Tracer(Converter):
                     outcome, why = "rejected", str(error)
             shipped = whole if outcome == "shipped" else None
             self._told.append(Traced(label, field, number or "", unit, shipped, outcome, why, tuple(rewritten)))
-
-
-def convert(raw: bytes | Cut, namer: Any, now: float) -> Iterable[Converted]:
-    """What the first version of the shipper calls; goes away with it."""
-    converted: Iterable[Converted] = namer.converter.convert(raw, now)
-    return converted
 
 
 def with_field(name: str, field: str) -> str:

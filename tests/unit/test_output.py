@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checks.output import COMPRESSED_NOTE, Output, clean_name, clean_text, decimal, label_part, perfdata
-from graphios.names import unique_label
+from graphios.naming.cleaning import Unique
 
 LABELS = st.integers(0, 10**6).map(lambda number: f"guest{number}.cpu.percent={number % 100}%;90;95")
 METRICS = st.lists(LABELS, max_size=400)
@@ -109,7 +109,7 @@ def test_label_parts_are_clean_and_different_names_have_different_parts(names):
 
 @given(st.text(max_size=80) | st.from_regex("_[a-z_ ]*", fullmatch=True))
 def test_graphios_ships_a_label_part_under_the_very_name_the_check_gave_it(name):
-    assert unique_label(label_part(name)) == label_part(name)
+    assert Unique().label(label_part(name)) == label_part(name)
 
 
 def test_a_clean_name_is_its_own_label():

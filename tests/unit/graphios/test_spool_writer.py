@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from graphios import spool_writer
-from graphios.inputs.line import parse_line
+from graphios.inputs.line import LineReader, Source
 from graphios.inputs.spool import Spool
 from tests.unit.graphios.spool_lines import NOW
 
@@ -21,7 +21,9 @@ def test_what_is_written_is_what_graphios_reads(tmp_path: Path) -> None:
     text = (tmp_path / name.decode()).read_text(encoding="utf-8")
     assert text.endswith("\n")
     assert text.count("\n") == 1
-    assert parse_line(text[:-1], NOW) == (NOW, "wéb01", "a b", "mon", "disk", "x=1 HOSTNAME::victim y=2")
+    line = LineReader().read(text[:-1].encode(), NOW)
+    assert line.source == Source("wéb01", "a b", "mon", "disk")
+    assert (line.timestamp, line.perfdata) == (NOW, "x=1 HOSTNAME::victim y=2")
 
 
 def test_names_never_collide(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from graphios.inputs.line import Line, parse_line
+from graphios.inputs.line import Line, LineReader, Source
 from graphios.version import VERSION
 from tests.soak import count
 
@@ -47,11 +47,11 @@ class Tap:
     def lines(self) -> list[Line]:
         texts = [path.read_bytes().decode("utf-8", "surrogateescape") for path in sorted(self.spool.iterdir())]
         assert all(text.endswith("\n") and text.count("\n") == 1 for text in texts)
-        return [parse_line(text[:-1], time.time()) for text in texts]
+        return [LineReader().read(text[:-1].encode("utf-8", "surrogateescape"), time.time()) for text in texts]
 
     def perfdata(self) -> str:
         (line,) = self.lines()
-        return line.perfdata
+        return line.perfdata if isinstance(line.perfdata, str) else str(line.perfdata, "utf-8")
 
 
 @pytest.fixture
@@ -73,7 +73,8 @@ def test_the_spool_line_says_whose_perfdata_it_is(tap: Tap) -> None:
     tap.run(["echo", "OK | a=1;2;3 'b c'=2"], "--prefix", "mon", "--postfix=$_SERVICEGRAPHITEPOSTFIX$")
     (line,) = tap.lines()
     assert before <= line.timestamp <= time.time()
-    assert line[1:] == ("web01", "Disk Space", "mon", "", "a=1;2;3 'b c'=2")
+    assert line.source == Source("web01", "Disk Space", "mon", "")
+    assert line.perfdata == "a=1;2;3 'b c'=2"
 
 
 def test_a_script_without_interpreter_line_runs_as_under_nagios(tap: Tap, tmp_path: Path) -> None:
