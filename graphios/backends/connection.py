@@ -140,11 +140,6 @@ class Connection:
         """For select.poll()."""
         return self._socket.fileno()
 
-    def end(self) -> None:
-        """Ends the connection under the hands of a thread that waits for it; it is closed by that thread."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-
     def close(self) -> None:
         """Closes the socket at once."""
         self._socket.close()

@@ -1,12 +1,14 @@
 """One idle connection to a carbon: its end tells that carbon died, and lost what it had not written yet.
 
-Some servers close idle connections and live on. A heartbeat, one line of our own every minute, keeps most of them from it. Where one closes
-nevertheless, again and again after the same time, and takes the next connection at once, the end means nothing: carbon takes longer to start.
+Some servers close idle connections and live on. A heartbeat, one line of our own every minute, keeps most of them from it. Where a connection ended
+nevertheless and the server took the next one at once, that end still counts as a death, but from then on heartbeats come in time for it, and a second
+connection, younger than the first, bears witness: a death ends both at once, an idle limit only one.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import select
 import threading
 import time
@@ -21,38 +23,44 @@ log = logging.getLogger("graphios")
 HEARTBEAT = 60.0
 """Seconds between two of them; carbon-c-relay ends connections that were idle for ten minutes."""
 
-_ALIKE = 3
-"""So many ends after the same time make a rule. Until then each is taken for a death."""
+_SHORTEST = 0.2
+"""Seconds; what lives no longer was not closed for being idle."""
+_GRACE = 1.0
+"""Seconds in which both connections end when the server dies, whatever is between us and it."""
 
 
 class IdleLimit:
-    """What is known of a server's habit to close idle connections. Outlives the single connection."""
+    """After how many idle seconds a server seems to close connections. Outlives the single connection."""
 
     def __init__(self, address: str) -> None:
         self._address = address
-        self._ages: list[float] = []
         self.seconds: float | None = None
 
-    def closed_after(self, age: float) -> bool:
-        """Whether an end after `age` idle seconds, with the next connection taken at once, is a habit."""
-        if self._ages and not _alike(age, self._ages[0]):
-            self._ages.clear()
-        self._ages.append(age)
-        if len(self._ages) < _ALIKE:
-            return False
-        if self.seconds is None or not _alike(age, self.seconds):
+    def closed_after(self, age: float) -> None:
+        """A connection ended after `age` idle seconds, and the next one was taken at once."""
+        if age < _SHORTEST:
+            return
+        if self.seconds is None:
             log.warning(
-                "%s closes connections that are idle for %.3g s; that this one ends is no longer taken for a restart",
+                "%s ended a connection that was idle for %.3g s, and took the next one at once: it was restarted, or has an idle limit; "
+                "a second connection is kept now, to tell which",
                 self._address,
                 age,
             )
         self.seconds = age
-        del self._ages[:-_ALIKE]
-        return True
 
 
-def _alike(one: float, other: float) -> bool:
-    return abs(one - other) <= max(0.5, 0.05 * other)
+class _Watched:
+    def __init__(self, connection: Connection) -> None:
+        connection.keep_alive()
+        self.connection = connection
+        self.active = time.monotonic()
+
+    def ended(self) -> bool:
+        try:
+            return self.connection.received() == b""
+        except OSError:
+            return True
 
 
 class Monitor:
@@ -71,60 +79,86 @@ class Monitor:
         self._heartbeat = heartbeat
         self._interval = interval
         self._ended = threading.Event()
-        self._closed = False
-        self._connection = connect()
+        self._closed = threading.Event()
+        self._watched = [_Watched(connect())]
+        self._lock = threading.Lock()
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK)
         self._thread = threading.Thread(target=self._watch, name="carbon monitor", daemon=True)
         self._thread.start()
 
     @property
     def ended(self) -> bool:
-        """Whether the connection has ended. Never blocks."""
+        """Whether the server has died. Never blocks."""
         return self._ended.is_set()
 
     def wait(self, seconds: float) -> bool:
-        """Whether it ends within `seconds`."""
+        """Whether it dies within `seconds`."""
         return self._ended.wait(seconds)
 
     def close(self) -> None:
         """Ends it without waiting for anything."""
-        self._closed = True
-        self._connection.end()
+        self._closed.set()
+        with self._lock:
+            if not self._ended.is_set():
+                os.eventfd_write(self._bell, 1)
 
     def _watch(self) -> None:
-        with suppress(OSError, Stopped):
-            self._connection.keep_alive()
-            while (age := self._until_end()) is not None:
-                if not self._reconnected() or not self._limit.closed_after(age):
-                    break
-        self._ended.set()
-        self._connection.close()
+        try:
+            with suppress(OSError, Stopped):
+                while not self._closed.is_set():
+                    self._pause()
+                    self._beat()
+                    gone = [one for one in self._watched if one.ended()]
+                    if gone and not self._lives_on(gone):
+                        break
+                    self._call_witness()
+        finally:
+            for one in self._watched:
+                one.connection.close()
+            with self._lock:  # a number that was closed may soon be another file's
+                self._ended.set()
+                os.close(self._bell)
 
-    def _until_end(self) -> float | None:
-        """The idle seconds before the peer's orderly end; None: closed by us. Raises OSError for any other end."""
-        active = time.monotonic()
+    def _pause(self) -> None:
+        """Until something happens, or is to be done."""
+        now = time.monotonic()
+        times = [one.active + self._beats() - now for one in self._watched] if self._heartbeat else []
+        if self._limit.seconds and len(self._watched) < 2:
+            times.append(self._watched[0].active + self._limit.seconds / 2 - now)
         poll = select.poll()
-        poll.register(self._connection, select.POLLIN)
-        while not self._closed:
-            interval = min(self._interval, (self._limit.seconds or self._interval) / 2)
-            left = active + interval - time.monotonic()
-            if not self._heartbeat:
-                poll.poll()
-            elif left > 0:
-                poll.poll(left * 1000)
-            else:
-                self._connection.send(self._heartbeat())
-                active = time.monotonic()
-            if self._connection.received() == b"" and not self._closed:
-                return time.monotonic() - active
-        return None
+        poll.register(self._bell, select.POLLIN)
+        for one in self._watched:
+            poll.register(one.connection, select.POLLIN)
+        poll.poll(max(0.0, min(times)) * 1000 + 1 if times else None)
 
-    def _reconnected(self) -> bool:
-        """Whether the server took a connection at once, which is our new one."""
+    def _beats(self) -> float:
+        return min(self._interval, (self._limit.seconds or self._interval) / 3)
+
+    def _beat(self) -> None:
+        for one in self._watched:
+            if self._heartbeat and time.monotonic() >= one.active + self._beats():
+                with suppress(OSError):  # its end is seen where ends are looked for
+                    one.connection.send(self._heartbeat())
+                one.active = time.monotonic()
+
+    def _lives_on(self, gone: list[_Watched]) -> bool:
+        """Whether the server that ended these did not die."""
+        age = time.monotonic() - max(one.active for one in gone)
+        left = [one for one in self._watched if one not in gone]
+        for one in gone:
+            one.connection.close()
+        self._watched = left
+        if left:
+            self._closed.wait(min(_GRACE, (self._limit.seconds or _GRACE) / 4))
+            return not any(one.ended() for one in left)
         started = time.monotonic()
-        connection = self._connect()
-        self._connection.close()
-        self._connection = connection
-        connection.keep_alive()
-        if self._closed:
-            connection.end()
-        return time.monotonic() - started < 1
+        self._connect().close()
+        if time.monotonic() - started < _GRACE:
+            self._limit.closed_after(age)
+        return False
+
+    def _call_witness(self) -> None:
+        """Opens the second connection where one is needed, when the first is half as old as the server lets it become."""
+        limit = self._limit.seconds
+        if limit and len(self._watched) < 2 and time.monotonic() >= self._watched[0].active + limit / 2:
+            self._watched.append(_Watched(self._connect()))

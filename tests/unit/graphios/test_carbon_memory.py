@@ -14,7 +14,7 @@ from graphios.backends.connector import Connector
 from graphios.backends.monitor import IdleLimit, Monitor
 from graphios.configuration.settings import CarbonBackend, Delivery, Timeouts
 from tests.stack.daemon import wait_until
-from tests.unit.graphios.peers import close_at_once, closed_port, deaf, peer, read_all
+from tests.unit.graphios.peers import Behaviour, close_at_once, closed_port, deaf, peer, read_all
 
 ONE = ["a 1 1795253480\n"]
 SENT = ONE[0].encode()
@@ -108,24 +108,40 @@ def test_without_a_replay_window_there_is_no_idle_connection() -> None:
         assert not backend.lost_memory()
 
 
-def test_a_receiver_that_closes_idle_connections_and_lives_on_does_not_cause_endless_replays() -> None:
+def with_idle_limit(seconds: float) -> Behaviour:
     def read_while_there_is_something(connection: socket.socket, received: list[bytes]) -> None:
-        connection.settimeout(0.1)
+        connection.settimeout(seconds)
         read_all(connection, received)
 
-    with peer(read_while_there_is_something) as receiver, carbon(receiver.port) as backend:
+    return read_while_there_is_something
+
+
+def test_a_receiver_that_closes_idle_connections_and_lives_on_does_not_cause_endless_replays() -> None:
+    with peer(with_idle_limit(0.6)) as receiver, carbon(receiver.port) as backend:
         losses = 0
         backend.deliver(ONE)
-        deadline = time.monotonic() + 30
-        while receiver.connections < 16:
+        deadline = time.monotonic() + 60
+        while receiver.connections < 14:
             assert time.monotonic() < deadline, "the idle connection is not opened again"
             if backend.lost_memory():
                 losses += 1
                 backend.deliver(ONE)  # the window, sent again
-        assert losses == 2
+            time.sleep(0.01)
+        assert losses <= 2
         # Its death is noticed nevertheless.
         receiver.close()
         noticed(backend)
+
+
+def test_a_receiver_that_is_restarted_at_regular_intervals_loses_its_memory_each_time() -> None:
+    # As behind a proxy, which takes connections whatever happens to the carbon behind it.
+    with peer() as receiver, carbon(receiver.port) as backend:
+        for _ in range(6):
+            backend.deliver(ONE)
+            assert not backend.lost_memory()
+            time.sleep(0.4)
+            receiver.hang_up()
+            noticed(backend)
 
 
 def test_heartbeats_keep_the_idle_connection_in_use() -> None:
@@ -141,18 +157,13 @@ def test_heartbeats_keep_the_idle_connection_in_use() -> None:
 
 
 def test_heartbeats_come_often_enough_once_an_idle_limit_is_known() -> None:
-    def read_while_there_is_something(connection: socket.socket, received: list[bytes]) -> None:
-        connection.settimeout(0.5)
-        read_all(connection, received)
-
-    with peer(read_while_there_is_something) as receiver, carbon(receiver.port, heartbeat="graphios.beat") as backend:
-        for _ in range(2):
-            backend.deliver(ONE)
-            noticed(backend)
+    with peer(with_idle_limit(0.6)) as receiver, carbon(receiver.port, heartbeat="graphios.beat") as backend:
         backend.deliver(ONE)
-        wait_until(lambda: receiver.connections == 9, 20, "the idle connection to be opened again")
+        noticed(backend)
+        backend.deliver(ONE)
         time.sleep(2)
-        assert receiver.connections <= 10  # four more where nothing keeps it
+        # Two, and one to see whether it is back, then two more, and the witness. Another three where nothing keeps them.
+        assert receiver.connections <= 7
         assert not backend.lost_memory()
 
 
