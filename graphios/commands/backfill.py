@@ -26,8 +26,9 @@ from graphios import configuration
 from graphios.backends.make import make
 from graphios.commands import backfill_journal
 from graphios.commands import options as command_line
+from graphios.commands.backfill_delivery import Task
 from graphios.commands.backfill_files import Found, find
-from graphios.commands.backfill_pass import Pass, Task
+from graphios.commands.backfill_pass import Pass
 from graphios.commands.backfill_progress import Show, summary
 from graphios.commands.status import running_now
 from graphios.commands.times import parse_time, shown

@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from graphios.backends.base import Backend, ClosedEarly, DeliveryError, Refused
+from graphios.backends.base import Backend
 from graphios.commands.archives import ArchiveError, lines, open_archive
+from graphios.commands.backfill_delivery import LostMemory, Outlet, Task
 from graphios.commands.backfill_files import TIME, Archive
 from graphios.commands.backfill_journal import Journal
-from graphios.configuration.settings import BackendSettings, Names
+from graphios.configuration.settings import BackendSettings
 from graphios.convert import Converter
-from graphios.delivery.isolation import isolate
-from graphios.delivery.lane import FIRST_PAUSE
 from graphios.delivery.pacing import Pacer
-from graphios.delivery.rejects import RejectFile
 from graphios.errors import GraphiosError, Stopped
 from graphios.inputs.spool import Cut
 
 _ALL = 2**60
 """Stands for every line of a file."""
 _OFTEN = 1.0
-_REMIND = 300.0
-
-
-class Task(NamedTuple):
-    """What all passes of a backfill have in common. Times are epoch seconds; `rate` is metrics a second."""
-
-    archives: Sequence[Archive]
-    since: float
-    until: float
-    rate: float
-    names: Names
-    rejects: RejectFile
-    stopping: Callable[[], bool]
-    sleep: Callable[[float], None]
-    say: Callable[[str], None]
 
 
 class _Mark(NamedTuple):
@@ -52,10 +33,6 @@ class _Mark(NamedTuple):
     counts: Counter[str]
 
 
-class _LostMemory(Exception):
-    """The receiver may have lost what it had acknowledged."""
-
-
 class Pass:
     """The archives on their way to one backend. run() belongs to one thread; the rest may be read by any."""
 
@@ -65,23 +42,19 @@ class Pass:
         self.task, self.backend, self.journal = task, backend, journal
         self.name = settings.name
         self.counts = journal.counts()
-        self.error = ""
+        self.outlet = Outlet(task, settings, backend, pacer, self.counts)
         self.bytes = 0
         """Of the archives' sizes, what was gone through."""
         self.finished = False
-        self.parked = (0, 0)
         self._settings, self._pacer = settings, pacer
         self._window = float(getattr(settings, "replay_seconds", 0.0))
         self._before = [0, *accumulate(archive.size for archive in task.archives)]
         self._reached = 0
-        self._most = max(1, int(task.rate / 4))
         self._converter = Converter(task.names, backend.takes)
         self._items: list[Any] = []
         self._size = 0
         self._pending: dict[str, tuple[str, int]] = {}
-        self._next = 0.0
         self._marks: deque[_Mark] = deque()
-        self._told = 0.0
         self.trouble: dict[str, str] = {}
         """Files that could not be read to their end."""
 
@@ -93,15 +66,15 @@ class Pass:
                 try:
                     self._go(start)
                     break
-                except _LostMemory:
+                except LostMemory:
                     start = self._rewind()
             self.finished = not self.trouble
         except Stopped:
             pass
         except GraphiosError as error:
-            self.error = str(error)
+            self.outlet.error = str(error)
         except Exception as error:  # an operator never sees a traceback
-            self.error = f"internal error, please report it: {type(error).__name__}: {error}"
+            self.outlet.error = f"internal error, please report it: {type(error).__name__}: {error}"
         finally:
             self.backend.close()
             if self._pacer:
@@ -130,7 +103,9 @@ class Pass:
             if len(self._pending) >= 1000:
                 self._flush(index)
         self._flush(len(self.task.archives) - 1)
-        self._wait_for_parked()
+        self.outlet.wait_for_parked()
+        if self.counts["metrics"]:
+            self.journal.done({}, self.counts)
 
     def _read(self, index: int, done: int) -> None:
         archive, task, counts = self.task.archives[index], self.task, self.counts
@@ -148,7 +123,7 @@ class Pass:
                 else:
                     self._convert(archive, number, raw, now)
                 self._reach(index, number)
-                if len(self._items) >= self._most or self._size >= self._settings.delivery.batch_bytes:
+                if len(self._items) >= self.outlet.most or self._size >= self._settings.delivery.batch_bytes:
                     self.bytes = self._before[index] + _position(file, archive.size)
                     self._flush(index)
 
@@ -160,7 +135,7 @@ class Pass:
             for reject in rejects:
                 self.counts["rejected"] += 1
                 self.task.rejects.add(archive.path, number, reject.reason, reject.raw, reject.kind)
-            while len(self._items) >= 2 * self._most or self._size >= 2 * self._settings.delivery.batch_bytes:
+            while len(self._items) >= 2 * self.outlet.most or self._size >= 2 * self._settings.delivery.batch_bytes:
                 self._send_items()  # a long line: it is done when all of it is
         self.counts["lines"] += 1
         self.counts["skipped"] += self._converter.skipped.total() - skipped
@@ -195,126 +170,17 @@ class Pass:
             self._pacer.lost()
         first = self.task.archives[mark.file]
         again = {other.path: (other.identity, 0) for other in self.task.archives[mark.file + 1 : self._reached + 1]}
-        self.counts = Counter(mark.counts)
+        self.counts.clear()
+        self.counts.update(mark.counts)
         self.journal.done({**again, first.path: (first.identity, mark.lines)}, self.counts)
         self.bytes = self._before[mark.file]
         self._marks = deque([mark._replace(when=time.monotonic())])
         self.task.say(f"{self.name} may have lost its memory: what it took lately is sent again")
         return mark.file
 
-    # --- delivery
-
     def _send_items(self) -> None:
         items, self._items, self._size = self._items, [], 0
-        while items:
-            self._send(items[: self._most])
-            items = items[self._most :]
-        self._send_due()
-
-    def _send(self, items: Sequence[Any]) -> None:
-        if self._pacer:
-            items = self._pacer.admit(list(items))
-            self._pacer.commit()
-            self.parked = self._pacer.waiting
-        if items:
-            self._deliver_paced(items)
-
-    def _send_due(self) -> None:
-        while self._pacer and (due := self._pacer.due(min(self._settings.delivery.batch_bytes, 50 * self._most))):
-            self._deliver_paced(due)
-            self.parked = self._pacer.waiting
-
-    def _deliver_paced(self, items: Sequence[Any]) -> None:
-        while (wait := self._next - time.monotonic()) > 0:
-            self._pause(min(wait, 1.0))
-        begun = time.monotonic()
-        self.counts["metrics"] += self._deliver(items)
-        self._next = begun + len(items) / self.task.rate
-        if self._pacer:
-            self._pacer.delivered(list(items))
-        self._check_memory()
-
-    def _wait_for_parked(self) -> None:
-        while self._pacer and self._pacer.waiting[1]:
-            self._send_due()
-            self.parked = self._pacer.waiting
-            if self.parked[1]:
-                self._check_memory()
-                self._pause(0.5)
-        if self.counts["metrics"]:
-            self.journal.done({}, self.counts)
-
-    def _check_memory(self) -> None:
-        if self.backend.forgets and self.backend.lost_memory():
-            raise _LostMemory
-
-    def _pause(self, seconds: float) -> None:
-        if self.task.stopping():
-            raise Stopped
-        self.task.sleep(seconds)
-
-    def _pauses(self) -> Iterator[None]:
-        """Ever longer pauses after each turn, for ever. Raises Stopped."""
-        pause = FIRST_PAUSE
-        while True:
-            if self.task.stopping():
-                raise Stopped
-            yield
-            self._pause(pause * random.uniform(0.5, 1))
-            pause = min(pause * 2, self._settings.delivery.longest_pause)
-
-    def _deliver(self, items: Sequence[Any]) -> int:
-        """Delivers, however long it takes; how many items were taken. The others were refused, and are noted as rejects."""
-        hung_up = 0
-        for _ in self._pauses():
-            try:
-                self._try(items)
-                return len(items)
-            except Refused as error:
-                if error.items:
-                    return len(items) - self._refused(items, error.items)
-                hung_up = self._settings.delivery.tries
-            except DeliveryError as error:
-                self._failed(str(error))
-                hung_up = hung_up + 1 if isinstance(error, ClosedEarly) else 0
-                self._check_memory()
-            if hung_up >= self._settings.delivery.tries:
-                hung_up = 0
-                taken = self._isolate(items)
-                if taken is not None:
-                    return taken
-        return 0
-
-    def _isolate(self, items: Sequence[Any]) -> int | None:
-        try:
-            verdict = isolate(items, self._try)
-        except DeliveryError as error:
-            self._failed(str(error))
-            return None
-        return None if verdict is None else len(items) - self._refused(items, verdict.guilty)
-
-    def _try(self, items: Sequence[Any]) -> None:
-        if self.task.stopping():
-            raise Stopped
-        self.backend.deliver(items)
-        if self.error:
-            self.task.say(f"{self.name} takes data again")
-        self.error, self._told = "", 0.0
-
-    def _failed(self, text: str) -> None:
-        self.error = text
-        if not self._told or time.monotonic() - self._told > _REMIND:
-            self._told = time.monotonic()
-            self.task.say(f"{text}; trying again")
-
-    def _refused(self, items: Sequence[Any], refused: Sequence[tuple[int, str]]) -> int:
-        for index, reason in refused:
-            item = items[index]
-            text = item if isinstance(item, str) else f"{item.name} {item.value} {item.timestamp}"
-            raw = text.rstrip("\n").encode("utf-8", "surrogateescape")
-            self.task.rejects.add("backfill", 0, f"refused by {self.name}: {reason}", raw, "refused")
-        self.counts["rejected"] += len(refused)
-        return len(refused)
+        self.outlet.send(items)
 
 
 def _moment(raw: bytes | Cut) -> int | None:

@@ -58,10 +58,10 @@ class Show:
         share = done / self._total
         bar = "#" * int(share * _BAR)
         said = f"{one.name} [{bar.ljust(_BAR, '.')}] {share:.0%}, {many(metrics, 'metric')}, {count(max(0, metrics - begun) / seconds)}/s"
-        if one.error:
-            return f"{said}, {one.error}"
-        if one.parked[1]:
-            said += f", {count(one.parked[0])} new series wait until carbon may create them"
+        if one.outlet.error:
+            return f"{said}, {one.outlet.error}"
+        if one.outlet.parked[1]:
+            said += f", {count(one.outlet.parked[0])} new series wait until carbon may create them"
         if done > begun_bytes and done < self._total:
             said += f", about {duration((self._total - done) * seconds / (done - begun_bytes))} left"
         return said
@@ -75,4 +75,4 @@ def summary(one: Pass) -> str:
     if one.finished:
         return said
     unread = "; ".join(one.trouble.values())
-    return f"{said}; not finished" + (f": {one.error or unread}" if one.error or unread else "")
+    return f"{said}; not finished" + (f": {one.outlet.error or unread}" if one.outlet.error or unread else "")
