@@ -158,7 +158,7 @@ def test_an_item_nrpe_may_have_cut_is_not_shipped(tap: Tap, length: int) -> None
 def test_tabs_line_ends_and_bytes_forge_nothing(tap: Tap) -> None:
     tap.prints(b"OK\xff\0 | a=1\tHOSTNAME::victim 'b\tc'=2 \xff=3\0\nTIMET::1\n| DATATYPE::x=4\n")
     (line,) = tap.lines()
-    assert line[1:5] == ("web01", "Disk Space", "", "")
+    assert line.source == Source("web01", "Disk Space")
     assert line.perfdata == "a=1 HOSTNAME::victim 'b c'=2 \udcff=3  DATATYPE::x=4"
 
 
