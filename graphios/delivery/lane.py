@@ -21,6 +21,7 @@ from graphios.delivery.catalog import Todo
 from graphios.delivery.isolation import Verdict, isolate
 from graphios.delivery.progress import Position
 from graphios.delivery.reader import Batch, Reader
+from graphios.delivery.rejects import RejectError
 from graphios.delivery.rooms import Pacing, Rooms
 from graphios.delivery.window import Kept
 from graphios.errors import GraphiosError, Stopped
@@ -68,6 +69,7 @@ class Lane:
         self.pending = False  # whether the window has still to be sent again
         self._told = 0.0
         self._last_due = 0.0
+        self._unrecorded: set[FileKey] = set()
         self._thread: threading.Thread | None = None
 
     # --- running
@@ -187,7 +189,6 @@ class Lane:
 
     def _ship(self, batch: Batch) -> None:
         """Delivers it, however long it takes, and notes so."""
-        self._until_it_works(self._common.rejects.flush)
         items: Sequence[Any] = batch.items
         if items:
             if self.pacer:
@@ -202,6 +203,11 @@ class Lane:
 
     def _acknowledge(self, batch: Batch) -> None:
         self._acknowledged += 1
+        self._record(batch)
+        for key in self._unrecorded.intersection(batch.marks):
+            # It stays in the spool until what was rejected of it is on disk.
+            del batch.marks[key]
+            self.reader.put_off(key)
         marks: list[tuple[FileKey, Position]] = [(key, mark.position) for key, mark in batch.marks.items()]
         if marks or batch.replayed:
             self._common.progress.mark(self.name, [*marks, *batch.replayed])
@@ -209,6 +215,19 @@ class Lane:
         finished |= {key: position.offset for key, position in batch.replayed}
         if finished:
             self._rooms.removal.consider(finished, self.name, finished)
+
+    def _record(self, batch: Batch) -> None:
+        """Writes what was rejected; where that can't be, it must not hold the good lines up."""
+        self._unrecorded |= batch.rejected
+        try:
+            self._common.rejects.flush()
+        except RejectError as error:
+            if self._once:
+                raise
+            self._common.troubles.say("rejects", str(error))
+        else:
+            self._unrecorded.clear()
+            self._common.troubles.over("rejects")
 
     def _admitted(self, pacer: Pacing, lines: list[str]) -> list[str]:
         admitted = self._until_it_works(lambda: pacer.admit(lines))
@@ -339,7 +358,7 @@ class Lane:
         self.counts["refused"] += count
         if count:
             log.warning("%s refused %d metrics, see %s", self.backend.address, count, self._common.rejects.path)
-            self._until_it_works(self._common.rejects.flush)
+            batch.rejected |= {key for key in batch.keys if key}
         return count
 
 

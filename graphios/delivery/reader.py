@@ -48,6 +48,7 @@ class Batch:
         self.bytes = 0  # about
         self.marks: dict[FileKey, Mark] = {}
         self.replayed: list[tuple[FileKey, Position]] = []  # spool files that were sent again
+        self.rejected: set[FileKey] = set()  # files with something new for the reject file
         self.replay = False
         self._starts: list[int] = []
         self._names: list[str] = []
@@ -139,12 +140,16 @@ class Reader:
                     yield from self._new_lines(file, key)
             except SpoolError as error:
                 if os.path.lexists(key.path):
-                    if len(self.failed) >= _FAILED:
-                        self.failed.clear()
-                    self.failed[key] = time.monotonic() + _RETRY
+                    self.put_off(key)
                     self._common.troubles.say(key.path, str(error))
         if self._batch.keys:
             yield self._cut()
+
+    def put_off(self, key: FileKey) -> None:
+        """This file is not looked at for a while."""
+        if len(self.failed) >= _FAILED:
+            self.failed.clear()
+        self.failed[key] = time.monotonic() + _RETRY
 
     def _position(self, file: SpoolFile, key: FileKey) -> Position:
         common = self._common
@@ -218,6 +223,7 @@ class Reader:
         if not common.watermark.is_new(key, number, ordinal):
             return False
         kind, reason, raw = reject  # type: ignore[misc]
+        self._batch.rejected.add(key)
         common.rejects.add(key.name, number, reason, raw, kind)  # type: ignore[has-type]
         if common.rejects.full:
             try:

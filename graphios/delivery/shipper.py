@@ -82,9 +82,7 @@ class Shipper:
         for spool in self._spools:
             spool.lock()
             if not spool.writable:
-                self.troubles.say(
-                    spool.directory, f"spool {spool.directory}: not writable, so delivered files will stay there"
-                )
+                raise SpoolError(f"spool {spool.directory}: not writable, so delivered files could not be removed")
         try:
             self.inbox.mkdir(mode=0o750, parents=True, exist_ok=True)
         except OSError as error:

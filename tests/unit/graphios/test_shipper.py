@@ -177,3 +177,20 @@ def test_a_lane_that_is_no_more_holds_nothing_up(place: Place) -> None:
     place.change(backends=(place.backend("carbon"),))
     with place.running():
         wait_for(lambda: not place.files(), "the file to leave the spool")
+
+
+def test_rejects_that_cannot_be_written_cost_no_good_line(place: Place) -> None:
+    place.receiver().forgets = False
+    with place.running() as ship:
+        place.settings.reject_file.unlink()
+        place.settings.reject_file.mkdir()  # as good as a full disk
+        bad = place.write("service-perfdata.1", service_line("a=1 b=x"))
+        place.write("service-perfdata.2", service_line("c=1"), 50)
+        wait_for(lambda: set(place.receiver().names) >= {"web01.load.a", "web01.load.c"}, "the good lines")
+        wait_for(lambda: place.files() == [bad.name], "the good file to leave the spool")
+        assert any("reject file" in text for text in ship.troubles.current())
+        place.settings.reject_file.rmdir()
+        ship.lanes[0].reader.failed.clear()  # as if ten seconds had gone by
+        wait_for(lambda: not place.files(), "the other one")
+        assert ship.rejects.count == 1
+    assert place.settings.reject_file.read_text(encoding="ascii").count("not a number") == 1
