@@ -121,7 +121,7 @@ def test_a_receiver_that_closes_idle_connections_and_lives_on_does_not_cause_end
         losses = 0
         backend.deliver(ONE)
         deadline = time.monotonic() + 60
-        while receiver.connections < 14:
+        while receiver.connections < 11:
             assert time.monotonic() < deadline, "the idle connection is not opened again"
             if backend.lost_memory():
                 losses += 1
