@@ -160,7 +160,7 @@ class Terminal:
 
 
 def test_status_shows_the_work_on_a_backlog_live(site: Site, carbon: Carbon, graphite: GraphiteWeb) -> None:
-    ledger = Ledger("backlog", series=50, seconds_back=800)
+    ledger = Ledger("backlog", 50, 250)
     port = carbon.port
     site.configure({"carbon": {"port": free_port(), "batch_bytes": 4000}})
     for number in range(12):
@@ -198,7 +198,7 @@ def test_status_shows_the_work_on_a_backlog_live(site: Site, carbon: Carbon, gra
 def test_a_backfill_that_was_ended_goes_on_and_every_point_is_readable(
     site: Site, graphite: GraphiteWeb, tmp_path: Path
 ) -> None:
-    ledger = Ledger("history", series=50, seconds_back=600)
+    ledger = Ledger("history", 50, 100)
     archive = tmp_path / "archive"
     archive.mkdir()
     for number in range(6):
@@ -233,7 +233,7 @@ def test_a_backfill_that_was_ended_goes_on_and_every_point_is_readable(
 def test_a_backfill_survives_carbons_that_are_killed(
     site: Site, carbon: Carbon, graphite: GraphiteWeb, tmp_path: Path
 ) -> None:
-    ledger = Ledger("killed", series=50, seconds_back=600)
+    ledger = Ledger("killed", 50, 100)
     archive = tmp_path / "archive"
     archive.mkdir()
     for number in range(5):
