@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sqlite3
 import sys
@@ -139,7 +140,7 @@ def _backfill(opts: argparse.Namespace, argv: Sequence[str]) -> int:
         code = 2
     if code == 2 and stop.is_set():
         show.say(
-            f"ended before everything was delivered; the same command goes on from here: graphios backfill {' '.join(argv)}"
+            f"ended before everything was delivered; the same command goes on from here: graphios backfill {shlex.join(argv)}"
         )
     if rejects.count:
         show.say(f"what was rejected, with the reasons, is in {rejects.path}")
