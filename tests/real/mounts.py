@@ -50,6 +50,15 @@ class Mounts:
         """Changes the options of the mount at `path`, e.g. to `ro`; again while it is busy. Raises StackError."""
         wait_until(lambda: self._done("mount", "-o", f"remount,{options}", str(path)), 20, f"remount {path} {options}")
 
+    def read_only(self, path: Path) -> None:
+        """Covers `path` with a read-only view of itself: what is open stays writable. Raises StackError."""
+        self._run("mount", "--bind", str(path), str(path))
+        self._run("mount", "-o", "remount,bind,ro", str(path))
+
+    def uncover(self, path: Path) -> None:
+        """Takes away what covers `path`, also while it is busy. Raises StackError."""
+        self._run("umount", "--lazy", str(path))
+
     def unmount(self, path: Path) -> None:
         """Takes the mount away. Raises StackError."""
         self._run("umount", str(path))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.real.shipping_site import Options, Site
+from tests.real.shipping_site import MakeSite, Options, Site
 from tests.stack.graphite import Carbon
 from tests.stack.proxy import Proxy
-
-MakeSite = Callable[..., Site]
 
 
 @pytest.fixture

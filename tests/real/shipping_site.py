@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from tests.stack.daemon import StackError
 from tests.stack.graphite import GraphiteWeb
+from tests.stack.proxy import Proxy
 from tests.unit.graphios.spool_lines import service_line
 
 T = TypeVar("T")
@@ -29,12 +30,13 @@ Options = Mapping[str, Mapping[str, object]]
 class Ledger:
     """The points of `series` series that a test spools: every point has a time and a value of its own."""
 
-    def __init__(self, prefix: str, series: int = 50, seconds_back: int = 600) -> None:
+    def __init__(self, prefix: str, series: int = 50, moments: int = 100) -> None:
+        """Of each series at most `moments` points, one a second; the last of them was a minute ago."""
         self.prefix = prefix
         self.points: dict[str, dict[int, float]] = {}
         self._services = series // METRICS
-        self._seconds_back = seconds_back
-        self._next = int(time.time()) - seconds_back
+        self._first = self._next = int(time.time()) - moments - 60
+        self._last = self._first + moments
         self._value = 0
 
     def __len__(self) -> int:
@@ -53,18 +55,18 @@ class Ledger:
                     series[self._next] = float(f"{self._value}.{metric}")
                 rows.append(service_line(" ".join(items), host=self.prefix, service=f"s{service}", timet=self._next))
             self._next += 1
-        assert self._next <= time.time(), "no points of the future"
+        assert self._next <= self._last, "more moments than planned for"
         return "".join(rows)
 
     def add(self, series: str, when: int, value: float) -> None:
         """Writes down a point whose line the test made itself."""
         self.points.setdefault(series, {})[when] = value
 
-    def compare(self, web: GraphiteWeb, extra_seconds: int = 240) -> tuple[int, list[str]]:
+    def compare(self, web: GraphiteWeb) -> tuple[int, list[str]]:
         """How many points Graphite does not show, and what it shows that was never sent, or with another value."""
         found: dict[str, dict[int, float]] = {}
         for group in self._targets():
-            for name, points in web.render(group, self._seconds_back + extra_seconds).items():
+            for name, points in web.render(group, int(time.time()) - self._first + 5).items():
                 found[name] = {when: value for value, when in points if value is not None}
         lost = sum(when not in found.get(name, {}) for name, expected in self.points.items() for when in expected)
         wrong = [
@@ -249,6 +251,11 @@ class Site:
         path = self.outside(self.root / "rejects.log")
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
+    def tries(self, proxy: Proxy, more: int, seconds: float = 60) -> None:
+        """Waits until it opened so many more connections to the proxy."""
+        enough = proxy.connections + more
+        self.wait(lambda: proxy.connections >= enough, f"{more} more tries", seconds)
+
     def peak_memory(self) -> int:
         """Highest resident size of the running process so far, in bytes (VmHWM of proc(5))."""
         assert self.process
@@ -256,3 +263,7 @@ class Site:
         found = re.search(r"VmHWM:\s+(\d+) kB", text)
         assert found
         return int(found[1]) * 1024
+
+
+MakeSite = Callable[..., Site]
+"""make_site(options=None, port=None): makes a site, whose graphios ends with the test."""

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.shipping_fixtures import MakeSite
-from tests.real.shipping_site import Ledger, Site
+from tests.real.shipping_site import Ledger, MakeSite, Site
 from tests.stack.daemon import wait_until
 from tests.stack.graphite import Carbon, GraphiteWeb
 from tests.stack.proxy import Proxy

@@ -62,7 +62,7 @@ def test_everything_on_one_disk_that_is_full(mounted_site: Callable[..., Site], 
     site.write("service-perfdata.9", ledger.text(10))
     site.wait_until_empty()
     ledger.check_readable(graphite)
-    site.wait(lambda: site.running_status() and not site.running_status()["trouble"], "the trouble to be over")
+    site.wait(site.running_status, "the status to be written again")
     site.stop()
 
 
@@ -111,15 +111,14 @@ def test_the_reject_file_on_a_full_disk_costs_no_good_line(
     filler = fill(site.outside(site.state))
     bad = service_line("x=one", host="rejectfull", service="bad")
     site.write("service-perfdata.1", ledger.text(1) + bad + ledger.text(1))
+    site.write("service-perfdata.2", ledger.text(1))
     site.start()
     ledger.check_readable(graphite)
-    # Each rejected line in the reject file: either it stays in the spool until it can be recorded, or it is counted and said.
     site.wait(lambda: "No space left" in site.log, "the full disk to be named")
-    site.wait(
-        lambda: not site.empty() or (site.running_status() and site.running_status()["rejected"]["total"] >= 1),
-        "the reject to be counted or kept",
-    )
     filler.unlink()
+    recorded = site.outside(site.state / "rejects.log")
+    site.wait(lambda: recorded.exists() and "x=one" in recorded.read_text(), "the reject to be recorded")
+    site.wait_until_empty()
     site.stop()
 
 
@@ -177,13 +176,13 @@ def test_state_that_is_read_only(mounted_site: Callable[..., Site], mounts: Moun
     site.start()
     site.write("service-perfdata.0", ledger.text(10))
     site.wait_until_empty()
-    mounts.remount(site.state, "ro")
+    mounts.read_only(site.state)
     for number in range(1, 4):
         site.write(f"service-perfdata.{number}", ledger.text(10))
     ledger.check_readable(graphite)
     site.wait(lambda: "Read-only" in site.log, "the read-only state to be said")
     assert len(site.log) < 10_000
-    mounts.remount(site.state, "rw")
+    mounts.uncover(site.state)
     site.wait_until_empty()
     site.write("service-perfdata.9", ledger.text(10))
     site.wait_until_empty()

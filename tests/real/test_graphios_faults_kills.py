@@ -9,8 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.real.shipping_fixtures import MakeSite
-from tests.real.shipping_site import Ledger, Site
+from tests.real.shipping_site import Ledger, MakeSite, Site
 from tests.soak import count
 from tests.stack.graphite import Carbon, GraphiteWeb
 from tests.stack.proxy import Proxy
@@ -19,7 +18,7 @@ pytest_plugins = ("tests.real.shipping_fixtures",)
 
 
 def test_killed_at_random_moments(site: Site, graphite: GraphiteWeb) -> None:
-    ledger = Ledger("kills")
+    ledger = Ledger("kills", moments=400)
     site.configure({"carbon": {"batch_bytes": 5000}})
     rounds = count(12, 200)
     for number in range(rounds):
@@ -70,7 +69,7 @@ def test_killed_when(make_site: MakeSite, proxy: Proxy, graphite: GraphiteWeb, s
 def test_a_long_file_is_not_begun_anew_after_a_kill(make_site: MakeSite, proxy: Proxy, graphite: GraphiteWeb) -> None:
     # Graphios 2 sent 79,591 points twice here. What was acknowledged is not sent again but for the replay of the window, which
     # a receiver that forgets needs; replay_minutes = 0 says that this one does not.
-    ledger = Ledger("resume", series=100)
+    ledger = Ledger("resume", series=100, moments=300)
     site = make_site({"carbon": {"batch_bytes": 20_000, "replay_minutes": 0}}, proxy.port)
     site.write("service-perfdata.1", ledger.text(300))
     site.start()
@@ -88,7 +87,7 @@ def test_a_long_file_is_not_begun_anew_after_a_kill(make_site: MakeSite, proxy: 
 
 
 def test_both_killed_in_turn(site: Site, carbon: Carbon, graphite: GraphiteWeb) -> None:
-    ledger = Ledger("inturn", series=200)
+    ledger = Ledger("inturn", series=200, moments=300)
     site.start()
     number = 0
     for _ in range(count(4, 30)):

@@ -41,7 +41,7 @@ def own_web(own_carbon: Carbon, stack_user: str | None) -> Iterator[GraphiteWeb]
 def test_points_through_kills_of_carbon_and_graphios(
     tmp_path: Path, own_carbon: Carbon, own_web: GraphiteWeb, record_property: Callable[[str, object], None]
 ) -> None:
-    ledger = Ledger("million", series=SERIES, seconds_back=MOMENTS + 100)
+    ledger = Ledger("million", series=SERIES, moments=MOMENTS)
     site = Site(tmp_path, own_carbon.port, {"carbon": {"batch_bytes": count(50_000, 524_288)}})
     site.start()
     began = time.monotonic()

@@ -39,7 +39,9 @@ class Proxy:
         self.garbage = b""
         """What every new connection is answered at once."""
         self.holds_next = False
-        """The next connection is taken in completely, and held back until release()."""
+        """The next connection on which data come is taken in completely, and held back until release()."""
+        self.connections = 0
+        """How many were taken."""
         self.received: list[bytearray] = []
         """What was passed on, connection by connection."""
         self._held: list[threading.Event] = []
@@ -115,48 +117,43 @@ class Proxy:
             except OSError:
                 return
             with self._lock:
+                self.connections += 1
                 self._open.add(client)
-            released = None
-            if self.holds_next:
-                released = threading.Event()
-                self._held.append(released)
-                self.holds_next = False
-            threading.Thread(target=self._serve, args=(client, released), daemon=True).start()
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
-    def _serve(self, client: socket.socket, released: threading.Event | None) -> None:
+    def _serve(self, client: socket.socket) -> None:
         try:
             if self.cut_after == 0:
                 return
             if self.garbage:
                 client.sendall(self.garbage)
-            taken = self._take_all(client, released) if released else b""
             with socket.create_connection(("127.0.0.1", self.target), timeout=20) as server:
                 server.settimeout(None)
                 with self._lock:
                     self._open.add(server)
                 threading.Thread(target=self._answers, args=(server, client), daemon=True).start()
-                self._pass(client, server, taken)
+                self._pass(client, server)
         except OSError:
             pass
         finally:
             self._end(client)
 
-    def _take_all(self, client: socket.socket, released: threading.Event) -> bytes:
+    def _hold(self, client: socket.socket, first: bytes) -> bytes:
         """What the client sends until it ends or gives up; returns when release() was called."""
-        taken = bytearray()
+        self.holds_next = False
+        released = threading.Event()
+        self._held.append(released)
+        taken = bytearray(first)
         with contextlib.suppress(OSError):
             while data := client.recv(_PIECE):
                 taken += data
         released.wait()
         return bytes(taken)
 
-    def _pass(self, client: socket.socket, server: socket.socket, taken: bytes) -> None:
+    def _pass(self, client: socket.socket, server: socket.socket) -> None:
         """Client to receiver, until the client's end, a cut or an error."""
         kept = bytearray()
         self.received.append(kept)
-        if taken:
-            server.sendall(taken)
-            kept += taken
         while not self._closed:
             while not self.reading and not self._closed:
                 time.sleep(0.01)
@@ -170,6 +167,8 @@ class Proxy:
                 break
             if self.delay:
                 time.sleep(self.delay)
+            if self.holds_next:
+                data = self._hold(client, data)
             server.sendall(data)
             kept += data
         if self.swallows_half_close:
