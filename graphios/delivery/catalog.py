@@ -20,26 +20,37 @@ class Todo:
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._entries: deque[Waiting] | None = None
-        self.hungry = False
+        self._missed = False
+        self.hungry = True  # the lane has nothing to do
+        self.wake: Callable[[], None] = lambda: None
         self.files = self.bytes = 0
         self.oldest: float | None = None  # epoch seconds
         self.more = False  # than were handed over
 
-    def put(self, found: Oldest) -> None:
-        """A new look; what is left of the last one is out of date."""
-        entries = found.sorted()
+    def put(self, found: Oldest, handed: bool) -> None:
+        """A new look. Without `handed` the lane had no need of it, and `found` only counts."""
         with self._condition:
-            self._entries = deque(entries)
             self.files, self.bytes = found.files, found.bytes
-            self.oldest = entries[0].age / 1e9 if entries else None
-            self.more = found.files > len(entries)
-            self._condition.notify_all()
+            self.oldest = found.first / 1e9 if found.first is not None else None
+            self._missed = not handed
+            if handed:
+                entries = found.sorted()
+                self._entries = deque(entries)
+                self.more = found.files > len(entries)
+                self._condition.notify_all()
+
+    @property
+    def starving(self) -> bool:
+        """Whether the lane has nothing to do, and there is more for it than the last look gave it."""
+        return self.hungry and self._entries is None and (self.more or self._missed)
 
     def take(self, seconds: float) -> Iterator[Waiting] | None:
         """What was handed over, oldest first; None when nothing was within `seconds`."""
         with self._condition:
             if self._entries is None:
                 self.hungry = True
+                if self.starving:
+                    self.wake()
                 self._condition.wait(seconds)
             entries, self._entries = self._entries, None
             if entries is None:
@@ -66,7 +77,7 @@ class Scan(NamedTuple):
     """One look into all spools."""
 
     depths: list[Depth]
-    oldest: Oldest  # of all files
+    total: Oldest  # only counted
     finished: list[FileKey]  # by every lane, but still there; some of them
     lanes: dict[str, Oldest]
 
@@ -100,11 +111,15 @@ class Selector:
 def scan(
     spools: Sequence[Spool],
     selectors: dict[str, Selector],
+    hungry: set[str],
     trouble: Callable[[str, str], None],
 ) -> Scan:
-    """Looks into every spool; `trouble` is told (directory, text), an empty text when all is well with it."""
-    total = Oldest()
-    lanes = {name: Oldest() for name in selectors}
+    """Looks into every spool, and keeps files for the lanes that are `hungry`.
+
+    `trouble` is told (directory, text), an empty text when all is well with it.
+    """
+    total = Oldest(keep=False)
+    lanes = {name: Oldest(name in hungry) for name in selectors}
     depths: list[Depth] = []
     finished: list[FileKey] = []
     for spool in spools:

@@ -45,13 +45,21 @@ class Limiter:
         self._replaying, self._clock = replaying, SteadyClock()
         self.dropped: Counter[str] = Counter()  # files, bytes, lines
 
+    def may_be_over(self, total: Oldest) -> bool:
+        """Whether it is time to enforce them."""
+        limits = self._limits
+        over = (limits.max_bytes and total.bytes > limits.max_bytes) or (
+            limits.max_files and total.files > limits.max_files
+        )
+        return bool(over or (limits.max_age and total.first and self._clock.age(total.first) > limits.max_age))
+
     def enforce(self, found: Oldest) -> None:
         """Drops the oldest of these files until the rest keeps the limits."""
         limits = self._limits
         files, size = found.files, found.bytes
         gone: list[FileKey] = []
         lines = 0
-        for entry in found.sorted() if any(limits) else ():
+        for entry in found.sorted():
             over = (limits.max_bytes and size > limits.max_bytes) or (limits.max_files and files > limits.max_files)
             if not over and not (limits.max_age and self._clock.age(entry.age) > limits.max_age):
                 break

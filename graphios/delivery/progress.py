@@ -24,7 +24,7 @@ _TABLE = """\
 CREATE TABLE IF NOT EXISTS progress (directory BLOB, name BLOB, inode INTEGER, lane TEXT, offset INTEGER, line INTEGER, changed INTEGER,
  fingerprint BLOB, boot TEXT, at REAL, PRIMARY KEY (directory, name, inode, lane)) WITHOUT ROWID"""
 _PAGE = 500
-_RETRY = 60.0
+_RETRY = 5.0
 
 
 class Position(NamedTuple):

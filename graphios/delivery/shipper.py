@@ -13,7 +13,7 @@ from pathlib import Path
 from graphios import notify
 from graphios.backends.base import Backend
 from graphios.backends.make import make
-from graphios.configuration.settings import BackendSettings, CarbonBackend, FifoInput, Settings
+from graphios.configuration.settings import BackendSettings, CarbonBackend, FifoInput, InfluxBackend, Settings
 from graphios.convert import Converter
 from graphios.delivery.catalog import Scan, Selector, scan
 from graphios.delivery.lane import Lane
@@ -65,7 +65,7 @@ class Shipper:
         if before:
             self.rejects.by_kind = before.rejects.by_kind
         self.lanes: list[Lane] = []
-        self.found = Scan([], Oldest(), [], {})
+        self.found = Scan([], Oldest(keep=False), [], {})
         self._scan_seconds = 0.0
         self._watcher = Watcher([spool.directory for spool in settings.spools] + [str(self.inbox)])
         self.fifos: dict[FifoInput, tuple[FifoReader, threading.Event]] = {}
@@ -102,9 +102,13 @@ class Shipper:
         self.progress = Progress(state / "progress.db")
         self._progress_open = True
         self.progress.clean(names, [*directories, str(self.inbox)])
-        carbons = [backend for backend in settings.backends if isinstance(backend, CarbonBackend)]
-        keep = max([settings.settle, *(carbon.replay_seconds for carbon in carbons)])
-        most = max((carbon.replay_bytes for carbon in carbons), default=1024**3)
+        forgetful = [
+            one
+            for one in settings.backends
+            if isinstance(one, CarbonBackend) or (isinstance(one, InfluxBackend) and one.version != 1)
+        ]
+        keep = max([settings.settle, *(one.replay_seconds for one in forgetful)])
+        most = max((one.replay_bytes for one in forgetful), default=1024**3)
         self.window = Window(state, directories, self.inbox, self._running, keep, most)
         watermark = Watermark()
         self.removal = Removal(self.progress, self.window, watermark, self.troubles, names)
@@ -222,14 +226,24 @@ class Shipper:
         for spool in self._spools:
             self._lock_again(spool)
         selectors = {lane.name: Selector(self.progress, lane.name, lane.reader.failed) for lane in self.lanes}
-        self.found = found = scan([*self._spools, self._inbox], selectors, self._scan_trouble)
+        hungry = {lane.name for lane in self.lanes if lane.todo.hungry or not self._running}
+        self.found = found = scan([*self._spools, self._inbox], selectors, hungry, self._scan_trouble)
         for lane in self.lanes:
-            lane.todo.put(found.lanes[lane.name])
-        self.limiter.enforce(found.oldest)
+            lane.todo.put(found.lanes.pop(lane.name), lane.name in hungry)
+        if self.limiter.may_be_over(found.total):
+            self.limiter.enforce(self._oldest())
         if found.finished and self._timer.is_time("removals", _REMOVALS):
             self.removal.consider(found.finished)
         self._scan_seconds = time.monotonic() - began
         return found
+
+    def _oldest(self) -> Oldest:
+        oldest = Oldest()
+        for spool in (*self._spools, self._inbox):
+            with contextlib.suppress(SpoolError):
+                for entry in spool.entries():
+                    oldest.add(entry)
+        return oldest
 
     def _lock_again(self, spool: Spool) -> None:
         """A directory that vanished and came back is another one."""
@@ -251,6 +265,8 @@ class Shipper:
         try:
             with self._watcher:
                 self._stop.wake = self._watcher.wake
+                for lane in self.lanes:
+                    lane.todo.wake = self._watcher.wake
                 self._watch(finished)
         finally:
             self._halted.set()
@@ -260,7 +276,7 @@ class Shipper:
         while not self._stop.told():
             more_comes = not (finished and finished())
             many = any(lane.todo.more for lane in self.lanes)
-            hungry = many and any(lane.todo.hungry for lane in self.lanes)
+            hungry = any(lane.todo.starving for lane in self.lanes)
             due = news or not more_comes or time.monotonic() - last >= self.settings.poll
             if hungry or (due and time.monotonic() - last >= 10 * self._scan_seconds):
                 self.look()

@@ -173,8 +173,11 @@ class Spool(DirectoryLock):
 class Oldest:
     """Keeps the oldest of many files, OLDEST at most, and counts them all."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep: bool = True) -> None:
+        """Without `keep` it only counts."""
+        self._keep = keep
         self.files = self.bytes = 0
+        self.first: int | None = None  # when the oldest was changed, epoch nanoseconds
         self._kept: list[Waiting] = []
         self._bar: Waiting | None = None
 
@@ -182,6 +185,10 @@ class Oldest:
         """One more file."""
         self.files += 1
         self.bytes += entry.size
+        if self.first is None or entry.age < self.first:
+            self.first = entry.age
+        if not self._keep:
+            return
         if self._bar is not None and entry >= self._bar:
             return
         self._kept.append(entry)
