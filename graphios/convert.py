@@ -55,7 +55,9 @@ class Converter:
         self._rules = Rules(names)
         self._points = takes != LINES
         self._whole = self._points or bool(names.thresholds) or names.normalize
-        self._plain = not self._whole and not self._rules.any and names.cleaning != "graphios"
+        self._plain = not self._whole and not self._rules.any
+        self._simple_points = self._points and not names.thresholds and not names.normalize
+        self._exact = names.cleaning == "graphios"
         self.skipped: Counter[str] = Counter()
 
     def convert(self, raw: bytes | Cut, now: float) -> Iterable[Converted]:
@@ -72,7 +74,8 @@ class Converter:
             return ()
         if self._plain and len(text) <= _NEVER_CUT and not suspect and isinstance(text, str):
             items = perfdata.fast(text)
-            if items is not None:
+            # Only a quoted label of this shape can have blanks; with cleaning = graphios, those look at their neighbours.
+            if items is not None and not (self._exact and "'" in text):
                 names = self._namer.labels
                 before, behind = head
                 end = f" {timestamp}\n"
@@ -101,14 +104,22 @@ class Converter:
     def _chunk(self, line: Line, head: Head, good: list[Item], bad: list[Bad]) -> Converted:
         named = self._named(head, good)
         points: list[Point] = []
-        if self._whole:
+        lines: list[str] = []
+        if self._simple_points:
+            host, service = line.source[:2]
+            for item, name in zip(good, named, strict=True):
+                if shipped := self._shipped(name, bad):
+                    label = perfdata.unquoted(item[0])
+                    points.append(Point(shipped, item[1], line.timestamp, host, service, label, "value", item[2]))
+        elif self._whole:
             for item, name in zip(good, named, strict=True):
                 self._item_points(line, item, name, points, bad)
-            lines = [] if self._points else [f"{point.name} {point.value} {point.timestamp}\n" for point in points]
+            if not self._points:
+                lines = [f"{point.name} {point.value} {point.timestamp}\n" for point in points]
         else:
-            shipped = [self._shipped(name, bad) for name in named]
+            finished = [self._shipped(name, bad) for name in named]
             end = f" {line.timestamp}\n"
-            lines = [f"{name} {item[1]}{end}" for item, name in zip(good, shipped, strict=True) if name]
+            lines = [f"{name} {item[1]}{end}" for item, name in zip(good, finished, strict=True) if name]
         return points if self._points else lines, [_reject(line.source, item) for item in bad]
 
     def _named(self, head: Head, items: list[Item]) -> list[str]:
@@ -169,6 +180,7 @@ class _Tracer(Converter):
 
     def __init__(self, names: Names) -> None:
         super().__init__(names, POINTS)
+        self._simple_points = False
         self._told: list[Traced] = []
 
     def trace(self, raw: bytes | Cut, now: float) -> list[Traced]:

@@ -36,10 +36,10 @@ _ITEM_INSIDE = re.compile(rb"=[-+.,]{0,2}[0-9]")
 _UNDEFINED = re.compile(r"\$[^$\s]+\$")
 _UNDEFINED_INSIDE = re.compile(r"\$_?[A-Za-z][A-Za-z0-9_.]*\$")
 _TIME = re.compile(r"[0-9]{1,10}")
-_SHAPES = 6
+_SHAPES = 4
 _MOST_FIELDS = 40
 _LONGEST_FIELD = 4000
-_REMEMBERED_BYTES = 10_000_000
+_REMEMBERED_BYTES = 8_000_000
 
 
 class Rejected(ValueError):
@@ -193,9 +193,7 @@ class LineReader:
             source = self._source(dict(zip(names, map(sys.intern, texts), strict=True)), kind == "SERVICEPERFDATA")
             return source, self._make(source)
 
-        sources = Remembered(
-            make, lambda texts, _: 500 + 2 * sum(map(len, texts[1:])), _REMEMBERED_BYTES // _SHAPES * 3
-        )
+        sources = Remembered(make, lambda texts, _: 650 + 2 * sum(map(len, texts[1:])), _REMEMBERED_BYTES)
         shape = _Shape(pattern, keys.index("TIMET") + 1, keys.index(kind) + 1, tuple(groups), sources)
         self._shapes.insert(0, shape)
         self._shape_keys.add(found)
