@@ -68,13 +68,13 @@ def reader(web: Web) -> Iterator[DroppedCreates]:
 def read_again(web: Web) -> None:
     """Waits until the next answers have been read."""
     now = len(web.asked)
-    wait_until(lambda: len(web.asked) > now + 2, 20, "graphite-web to be asked again")
+    wait_until(lambda: len(web.asked) > now + 2, 60, "graphite-web to be asked again")
 
 
 def test_nothing_dropped(reader: DroppedCreates, web: Web) -> None:
     web.points = [(None, int(time.time())), (0.0, int(time.time()) + 1)]
     assert reader.count in (None, 0)
-    wait_until(lambda: reader.count == 0, 20, "an answer")
+    wait_until(lambda: reader.count == 0, 60, "an answer")
     assert not reader.send_again()
     assert web.asked[0].startswith("/render?target=carbon.agents.%2A.droppedCreates&")
 
@@ -84,13 +84,13 @@ def test_drops_are_counted_once_named_and_sent_again(
 ) -> None:
     now = int(time.time()) + 1
     web.points = [(7.0, now - 3600), (12.0, now), (30.0, now + 60)]
-    wait_until(lambda: reader.count == 42, 20, "the drops to be counted")
+    wait_until(lambda: reader.count == 42, 60, "the drops to be counted")
     assert reader.send_again()
     read_again(web)
     assert reader.count == 42
     assert not reader.send_again()
     web.points[2] = (31.0, now + 60)
-    wait_until(lambda: reader.count == 43, 20, "the interval that grew")
+    wait_until(lambda: reader.count == 43, 60, "the interval that grew")
     assert "carbon: carbon dropped 42 new series (carbon.agents.host-a.droppedCreates)" in caplog.text
     assert "MAX_CREATES_PER_MINUTE" in caplog.text
 
@@ -121,8 +121,8 @@ def test_a_carbon_that_goes_on_dropping_does_not_cause_endless_replays(web: Web)
         (b'[{"target": "a", "datapoints": 5}]', 200),
         (b'[{"target": "a", "datapoints": [[NaN, 5], [1e999, 6]]}]', 200),
         (b"\xff\xfe", 200),
-        (b"[" * 100_000, 200),
-        (b" " * 5_000_000, 200),
+        (b"[" * 20_000, 200),
+        (b" " * 4_20_000, 200),
     ],
 )
 def test_an_answer_that_is_none_is_said_once_and_the_next_one_counts(
@@ -132,7 +132,7 @@ def test_an_answer_that_is_none_is_said_once_and_the_next_one_counts(
     read_again(web)
     web.body, web.status = None, 200
     web.points = [(5.0, int(time.time()) + 1)]
-    wait_until(lambda: reader.count == 5, 20, "the next answer")
+    wait_until(lambda: reader.count == 5, 60, "the next answer")
     assert len([record for record in caplog.records if "can't read" in record.message]) <= 1
 
 
@@ -140,7 +140,7 @@ def test_a_password_in_the_address_is_not_logged(caplog: pytest.LogCaptureFixtur
     with deaf() as port:
         pass
     reader = DroppedCreates(settings(f"http://operator:secret@127.0.0.1:{port}"), interval=0.01)
-    wait_until(lambda: "can't read" in caplog.text, 20, "the complaint")
+    wait_until(lambda: "can't read" in caplog.text, 60, "the complaint")
     reader.close()
     assert "secret" not in caplog.text
     assert f"127.0.0.1:{port}" in caplog.text
@@ -150,7 +150,7 @@ def test_the_advice_of_a_paced_backend_names_its_rate(web: Web, caplog: pytest.L
     caplog.set_level(logging.WARNING)
     reader = DroppedCreates(settings(f"http://127.0.0.1:{web.server_port}", paced=50), interval=0.01)
     web.points = [(5.0, int(time.time()) + 1)]
-    wait_until(lambda: reader.count, 20, "the drops")
+    wait_until(lambda: reader.count, 60, "the drops")
     reader.close()
     assert "lower creates_per_minute (now 50)" in caplog.text
 
@@ -163,7 +163,7 @@ def test_the_backend_reports_drops_and_calls_for_the_window(web: Web, monkeypatc
         backend.deliver(["a 1 1795253480\n"])
         assert not backend.lost_memory()
         web.points = [(3.0, int(time.time()) + 1)]
-        wait_until(backend.lost_memory, 20, "the drops")
+        wait_until(backend.lost_memory, 60, "the drops")
         assert backend.report()["dropped_creates"] == 3
         backend.close()
 
