@@ -42,12 +42,9 @@ def test_a_dead_backend_neither_stops_nor_duplicates_the_other_and_gets_everythi
             dead.reading = False
         site.start()
         for number in range(count(5, 40)):
-            before = site.backend("carbon:dead").get("retries", 0)
             site.write(f"service-perfdata.{number}", ledger.text(4))
-            site.wait(
-                lambda before=before: site.backend("carbon:dead").get("retries", 0) >= before + 2, "tries in vain"
-            )  # type: ignore[misc]
-        site.wait(lambda: len(proxy.lines()) >= len(ledger), "everything at the healthy backend")
+            site.wait(lambda: len(proxy.lines()) >= len(ledger), "everything at the healthy backend")
+        site.wait(lambda: site.backend("carbon:dead").get("retries", 0) >= count(2, 20), "tries in vain")
         ledger.check_readable(graphite)
         assert copies(proxy.lines()) == {1}
         status = site.running_status()
@@ -76,7 +73,7 @@ def test_a_dead_backend_over_restarts_costs_the_other_no_copies(
         for number in range(4):
             site.write(f"service-perfdata.{number}", ledger.text(4))
             site.start()
-            site.wait(lambda: len(proxy.lines()) >= len(ledger), "everything at the healthy backend")
+            site.wait(lambda: len(set(proxy.lines())) >= len(ledger), "everything at the healthy backend")
             site.wait(lambda: site.backend().get("state") == "idle", "the healthy backend to be done")
             site.stop(signal.SIGTERM if number % 2 else signal.SIGKILL)
         lines = Counter(proxy.lines())
@@ -128,7 +125,6 @@ def test_the_spool_has_a_limit_and_what_is_dropped_is_counted_and_named(
     proxy.listen()
     site.wait_until_empty()
     ledger.check_readable(graphite)
-    assert not [line for line in proxy.lines() if line.startswith("dropped.")]
     site.stop()
 
 

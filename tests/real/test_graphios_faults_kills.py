@@ -90,7 +90,7 @@ def test_both_killed_in_turn(site: Site, carbon: Carbon, graphite: GraphiteWeb) 
     ledger = Ledger("inturn", series=200, moments=300)
     site.start()
     number = 0
-    for _ in range(count(4, 30)):
+    for _ in range(count(2, 30)):
         for victim in ("carbon", "graphios", "both"):
             site.write(f"service-perfdata.{number:03}", ledger.text(3))
             number += 1
