@@ -47,6 +47,7 @@ EXIT_CODES = """exit codes: 0 everything delivered; 1 delivered, but some lines 
 def main(argv: list[str]) -> int:
     """Runs `graphios backfill`; returns its exit code, see EXIT_CODES."""
     opts = _options(argv)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         return _backfill(opts, argv)
     except GraphiosError as error:
@@ -55,6 +56,9 @@ def main(argv: list[str]) -> int:
     except OSError as error:
         print(f"graphios backfill: {error.filename or ''} {error.strerror or error}", file=sys.stderr)
         return 3
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _options(argv: list[str]) -> argparse.Namespace:
