@@ -83,6 +83,8 @@ class Http:
         self._session: requests.Session | None = None
         self._socket: socket.socket | None = None
         self._not_before = 0.0
+        self.connections = 0
+        """How many were made so far."""
 
     def post(
         self,
@@ -183,6 +185,7 @@ class Http:
     def _connected(self, connection: socket.socket) -> None:
         connection.settimeout(self._delivery.timeouts.send)
         self._socket = connection
+        self.connections += 1
 
     def _wait_as_told(self) -> None:
         while (left := self._not_before - time.monotonic()) > 0:

@@ -8,6 +8,7 @@ found by writing parts of the batch again.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from urllib.parse import urlencode
 
@@ -16,6 +17,7 @@ from graphios.backends.halving import settle
 from graphios.backends.http import Answer, Http, shown
 from graphios.backends.line_protocol import Layout, Written, number
 from graphios.configuration.settings import InfluxBackend
+from graphios.errors import Stopped
 from graphios.points import Point
 
 _CONTENT = (400, 413, 422)
@@ -23,6 +25,9 @@ _DROPPED = re.compile(r"dropped=(\d+)")
 _OLD = re.compile(r"beyond retention policy|outside retention policy")
 _COMMENT = b"# graphios\n"
 _SHORT = 8_192
+_STARTED = re.compile(r"^vm_app_start_timestamp (\S+)", re.MULTILINE)
+_LOOK = 15.0
+_LONGEST_METRICS = 1_048_576
 _BACKSLASH_AT_RISK = re.compile(r"\\(?=[\\,= ]|\Z)")
 
 
@@ -30,7 +35,6 @@ class Influx:
     """One database or bucket."""
 
     takes = POINTS
-    forgets = False
 
     def __init__(self, settings: InfluxBackend, stopping: Callable[[], bool]) -> None:
         """Connects to nothing yet; `stopping` is asked several times a second."""
@@ -50,6 +54,11 @@ class Influx:
         login = (settings.username, settings.password)
         self._http = Http(f"{self.name} {self.address}", settings.delivery, settings.tls, stopping, login, headers)
         self._layout = Layout(settings)
+        # InfluxDB has written to its log what it acknowledged; VictoriaMetrics has not, and is written to as version 2.
+        self.forgets = settings.version != 1 and settings.replay_seconds > 0
+        self._metrics = f"{base}/metrics"
+        self._connections, self._look_at = 0, 0.0
+        self._started: str | None = None
         self._doubled: bool | None = None
 
     def deliver(self, items: Sequence[str] | Sequence[Point]) -> None:
@@ -69,8 +78,19 @@ class Influx:
             raise Refused(f"{self.name} {self.address}: refuses {len(refused)} of {len(items)} values", refused)
 
     def lost_memory(self) -> bool:
-        """Never: InfluxDB has written to its log what it acknowledged."""
-        return False
+        """Whether VictoriaMetrics was started anew since it was asked last: after every new connection, and now and then."""
+        now = time.monotonic()
+        if not self.forgets or (self._http.connections == self._connections and now < self._look_at):
+            return False
+        self._look_at = now + _LOOK
+        try:
+            answer = self._http.post(self._metrics, b"", longest=_LONGEST_METRICS)
+        except (DeliveryError, Stopped):
+            return False
+        self._connections = self._http.connections
+        found = _STARTED.search(answer.text) if answer.taken else None
+        before, self._started = self._started, found[1] if found else None
+        return before is not None and self._started is not None and before != self._started
 
     def report(self) -> dict[str, int | float | str | None]:
         """Nothing."""

@@ -163,6 +163,26 @@ def test_the_healthy_one_gets_each_point_once_and_the_dead_one_all_of_them_later
         assert down.read(host) == expected
 
 
+def test_victoriametrics_killed_after_it_acknowledged_gets_everything_again(
+    receivers: dict[str, Receiver], site: Site
+) -> None:
+    """It writes to the disk only half a minute later what it acknowledged: graphios keeps its files for so long, and sends them again."""
+    two = receivers["victoriametrics"]
+    assert isinstance(two.daemon, VictoriaMetrics)
+    site.configure({two.section: {**two.options, **DELIVERY}})
+    expected = spooled(site, "forgotten")
+    site.start()
+    site.wait_until_empty()
+    two.daemon.kill()
+    two.daemon.stop()
+    two.daemon.start()
+    text = service_line("m=1", "forgotten", "later", NOW)
+    site.write("service-perfdata.later", text)
+    expected |= values(points(text))
+    site.wait(lambda: two.read("forgotten") == expected, "everything to be there again")
+    assert site.stop() == 0
+
+
 def _backend(site: Site, name: str) -> dict[str, object]:
     return next(one for one in site.status().get("backends", []) if one["name"] == name)
 
