@@ -208,10 +208,12 @@ class Store:
         self._count(database)
 
     def _count(self, database: sqlite3.Connection) -> None:
-        """Counting takes time with the file: then it is done every ten seconds."""
+        """Counting takes time with the file: then it is done every ten seconds, but whether anything waits at all is always known."""
         started = time.monotonic()
         if started < self._counted:
-            return
+            any_waits = database.execute("SELECT 1 FROM series WHERE queued IS NOT NULL LIMIT 1").fetchone() is not None
+            if any_waits == bool(self.waiting[0]):
+                return
         series = database.execute("SELECT COUNT(*) FROM series WHERE queued IS NOT NULL").fetchone()[0]
         points = database.execute("SELECT COUNT(*) FROM parked WHERE delivered IS NULL").fetchone()[0]
         self.waiting = (series, points)
