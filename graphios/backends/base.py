@@ -58,6 +58,9 @@ class Backend(Protocol):
         """Whether, since the last call, the receiver may have lost what it had acknowledged. Never blocks for long. Always false unless
         `forgets`."""
 
+    def identity(self) -> str:
+        """Tells this run of the receiver from its next one, also in another process of ours; empty where that can't be told."""
+
     def report(self) -> dict[str, int | float | str | None]:
         """Figures of its own for the status document, may be empty."""
 

@@ -15,6 +15,7 @@ from graphios.backends.connection import EndedEarly, NoConnection, TimedOut
 from graphios.backends.connector import Connector, reason
 from graphios.backends.drops import DroppedCreates
 from graphios.backends.encoding import pickled, plaintext
+from graphios.backends.listening import listener
 from graphios.backends.monitor import IdleLimit, Monitor
 from graphios.configuration.settings import CarbonBackend
 from graphios.points import Point
@@ -83,6 +84,11 @@ class Carbon:
         lost, self._lost = self._lost, False
         self._losses += lost
         return lost
+
+    def identity(self) -> str:
+        """Tells these servers from the same ones after a restart, over runs of graphios; empty where that can't be told."""
+        known = [listener(server.host, server.port) for server in self._servers]
+        return "; ".join(known) if all(known) else ""
 
     def report(self) -> dict[str, int | float | str | None]:
         """The server in use, how often memory was lost, and how many new series carbon dropped (None: not known)."""

@@ -92,6 +92,10 @@ class Influx:
         before, self._started = self._started, found[1] if found else None
         return before is not None and self._started is not None and before != self._started
 
+    def identity(self) -> str:
+        """See Backend."""
+        return ""
+
     def report(self) -> dict[str, int | float | str | None]:
         """Nothing."""
         return {}

@@ -54,6 +54,10 @@ class Output:
         """Never."""
         return False
 
+    def identity(self) -> str:
+        """See Backend."""
+        return ""
+
     def report(self) -> dict[str, int | float | str | None]:
         """Nothing."""
         return {}

@@ -92,6 +92,10 @@ class Prometheus:
         """Never: Prometheus has written to its log what it acknowledged."""
         return False
 
+    def identity(self) -> str:
+        """See Backend."""
+        return ""
+
     def report(self) -> dict[str, int | float | str | None]:
         """Nothing."""
         return {}

@@ -69,6 +69,10 @@ class Statsd:
         """Never: what statsd had is older than what it gets next."""
         return False
 
+    def identity(self) -> str:
+        """See Backend."""
+        return ""
+
     def report(self) -> dict[str, int | float | str | None]:
         """Nothing."""
         return {}

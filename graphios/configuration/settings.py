@@ -121,7 +121,9 @@ class InfluxBackend(NamedTuple):
     ] = ()  # tag, template of {host}, {service}, {label}; empty: host, service and label
     tls: Tls = Tls()
     delivery: Delivery = Delivery()
-    replay_seconds: float = 120.0  # version 2: VictoriaMetrics writes to the disk what it acknowledged half a minute ago
+    replay_seconds: float = (
+        120.0  # version 2: VictoriaMetrics writes to the disk what it acknowledged half a minute ago
+    )
     replay_bytes: int = 256 * 1024**2
 
 

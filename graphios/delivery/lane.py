@@ -19,7 +19,7 @@ from graphios.configuration.settings import BackendSettings
 from graphios.delivery.ahead import Ahead
 from graphios.delivery.catalog import Todo
 from graphios.delivery.isolation import Verdict, isolate
-from graphios.delivery.progress import Position
+from graphios.delivery.progress import Position, boot_id
 from graphios.delivery.reader import Batch, Reader
 from graphios.delivery.rejects import RejectError
 from graphios.delivery.rooms import Pacing, Rooms
@@ -65,6 +65,7 @@ class Lane:
         self._common = rooms.common
         self._ahead: Ahead[Batch] = Ahead(self.name)
         self._once = False
+        self._receiver = ""
         self._acknowledged = 1  # batches since the last replay began; there may have been some before us
         self.pending = False  # whether the window has still to be sent again
         self._told = 0.0
@@ -127,8 +128,10 @@ class Lane:
 
     def once(self) -> None:
         """Works off what was handed over, one try for each batch. Raises GraphiosError at the first trouble, Stopped when told to end."""
-        self._once = True
         try:
+            if not self._once:
+                self._once = True
+                self._replay_if_restarted()
             entries = self.todo.take(0)
             for batch in self._ahead.over(self.reader.fresh(entries or iter(()))):
                 self._ship(batch)
@@ -145,11 +148,25 @@ class Lane:
         for _ in range(3):
             if not self.backend.forgets or not self.backend.lost_memory():
                 self.healthy_at = self._rooms.window.now()
+                self._common.progress.note_receiver(self.name, self._receiver)
                 return
+            self._receiver = self._identity()
             self._replay()
         raise DeliveryError(f"{self.name} {self.backend.address}: loses what it had taken again and again")
 
     # --- replay
+
+    def _identity(self) -> str:
+        identity = self.backend.identity()
+        return f"{boot_id()} {identity}" if identity else ""
+
+    def _replay_if_restarted(self) -> None:
+        """A single run does not see the receiver die between two runs. So it replays, unless the receiver is surely the one of the last run."""
+        self._receiver = self._identity()
+        if self.backend.forgets and not (
+            self._receiver and self._receiver == self._common.progress.receiver(self.name)
+        ):
+            self._replay()
 
     def _replay(self) -> None:
         """Sends again what the receiver acknowledged and may have lost. Raises LostMemory when it happens meanwhile."""

@@ -23,6 +23,7 @@ log = logging.getLogger("graphios")
 _TABLE = """\
 CREATE TABLE IF NOT EXISTS progress (directory BLOB, name BLOB, inode INTEGER, lane TEXT, offset INTEGER, line INTEGER, changed INTEGER,
  fingerprint BLOB, boot TEXT, at REAL, PRIMARY KEY (directory, name, inode, lane)) WITHOUT ROWID"""
+_RECEIVERS = "CREATE TABLE IF NOT EXISTS receivers (lane TEXT PRIMARY KEY, identity TEXT) WITHOUT ROWID"
 _PAGE = 500
 _RETRY = 5.0
 
@@ -77,6 +78,7 @@ class Progress:
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("PRAGMA cache_size=-2000")
             connection.execute(_TABLE)
+            connection.execute(_RECEIVERS)
             connection.execute("SELECT max(length(fingerprint) + offset + line + changed + at) FROM progress")
         except BaseException:
             connection.close()
@@ -104,6 +106,7 @@ class Progress:
         self._retry = time.monotonic() + _RETRY
         connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         connection.execute(_TABLE)
+        connection.execute(_RECEIVERS)
         return connection
 
     def _fail(self, error: sqlite3.Error) -> None:
@@ -214,6 +217,15 @@ class Progress:
             for directory, name, inode, *rest in rows:
                 yield FileKey(os.fsdecode(directory), os.fsdecode(name), int(inode)), Position(*rest)  # type: ignore[arg-type,call-overload]
             last = rows[-1][:3]
+
+    def note_receiver(self, lane: str, identity: str) -> None:
+        """The receiver that has everything `lane` delivered; see Backend.identity."""
+        self._run([("INSERT OR REPLACE INTO receivers VALUES (?,?)", [(lane, identity)])])
+
+    def receiver(self, lane: str) -> str:
+        """What was noted last; empty if nothing was."""
+        rows = self._ask("SELECT identity FROM receivers WHERE lane=?", (lane,))
+        return str(rows[0][0]) if rows else ""
 
     def clean(self, lanes: Iterable[str], directories: Iterable[str]) -> None:
         """Drops what belongs to lanes or spools that are no more, and to files that are gone."""

@@ -45,6 +45,7 @@ class Receiver:
         self.taken: list[list[str]] = []
         self.lost = False
         self.closed = 0
+        self.known_as = "its first run"
 
     def deliver(self, items: Sequence[str] | Sequence[Point]) -> None:
         lines = [item for item in items if isinstance(item, str)]
@@ -57,6 +58,9 @@ class Receiver:
     def lost_memory(self) -> bool:
         lost, self.lost = self.lost, False
         return lost
+
+    def identity(self) -> str:
+        return self.known_as
 
     def report(self) -> dict[str, int | float | str | None]:
         return {}

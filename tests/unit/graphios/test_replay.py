@@ -148,3 +148,34 @@ def test_a_single_run_asks_once_more_before_it_ends(place: Place) -> None:
     spool(place, "a")
     place.once()
     assert carbon.names == ["web01.load.a", "web01.load.a"]
+
+
+@pytest.mark.parametrize(
+    ("then", "again"),
+    [("its first run", []), ("its second run", ["a"]), ("", ["a"])],
+    ids=["same", "restarted", "unknown"],
+)
+def test_a_single_run_sends_the_window_again_unless_the_receiver_is_surely_the_same(
+    place: Place, then: str, again: list[str]
+) -> None:
+    carbon = place.receiver()
+    spool(place, "a")
+    place.once()
+    carbon.known_as = then
+    spool(place, "b")
+    place.once()
+    assert [name.rpartition(".")[2] for name in carbon.names] == ["a", *again, "b"]
+
+
+def test_a_receiver_that_restarted_is_remembered_only_when_it_has_everything(place: Place) -> None:
+    carbon = place.receiver()
+    spool(place, "a")
+    place.once()
+    carbon.known_as = "its second run"
+    carbon.answers = iter([refused_connection()])
+    ship = place.open(running=False)
+    errors, _ = ship.once()
+    ship.close()
+    assert errors
+    place.once()
+    assert carbon.names == ["web01.load.a"] * 2
