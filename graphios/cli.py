@@ -79,6 +79,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if argv and argv[0] in COMMANDS:
             return int(importlib.import_module(COMMANDS[argv[0]]).main(argv[1:]))
+        if argv and not argv[0].startswith("-"):
+            raise GraphiosError(f"there is no command {argv[0][:40]!r}; the commands are {', '.join(COMMANDS)} (see graphios --help)")
         return _main(_options(argv))
     except GraphiosError as error:
         print(f"graphios: {error}", file=sys.stderr)

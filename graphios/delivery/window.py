@@ -152,7 +152,7 @@ class Window:
         now = self._clock()
         if not self._open or self._open.files >= _BUCKET_FILES or now - self._open.opened > max(self.keep / 15, 1):
             number = max(self._buckets, default=0) + 1
-            self._open = self._buckets[number] = _Bucket(f"{number:08}-{self._boot}-{now:.0f}", now)
+            self._open = self._buckets[number] = _Bucket(f"{number:08}-{self._boot}-{int(now)}", now)
         return self._open
 
     @staticmethod

@@ -42,7 +42,7 @@ def behind(server: ssl.SSLContext, behaviour: Behaviour, farewell: bool = True) 
         with server.wrap_socket(connection.dup(), server_side=True) as inside:
             behaviour(inside, received)
             if farewell:
-                with suppress(OSError):
+                with suppress(OSError, ValueError):  # the client may have gone
                     inside.unwrap()
 
     return serve

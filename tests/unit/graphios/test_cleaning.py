@@ -49,7 +49,7 @@ def test_labels_that_need_no_hash(label: str, name: str) -> None:
         ("é", "ü"),
     ],
 )
-@pytest.mark.parametrize("cleaner", [Unique(), Escape(), Unique("-"), Escape("-")], ids=repr)
+@pytest.mark.parametrize("cleaner", [Unique(), Escape(), Unique("-"), Escape("-")], ids=["unique", "escape", "unique-dash", "escape-dash"])
 def test_labels_that_look_alike_stay_apart(cleaner: Cleaner, pair: tuple[str, str]) -> None:
     assert cleaner.label(pair[0]) != cleaner.label(pair[1])
 

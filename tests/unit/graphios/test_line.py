@@ -82,7 +82,9 @@ def test_an_unusable_line_is_refused_with_the_reason(line: str, reason: str) -> 
 
 
 @pytest.mark.parametrize(
-    "timet", ["abc", "-1", "1.5", "1e9", "0", "١٧٩٥٢٥٣٤٨٠", NOW * 1000, NOW + 90_000, 999_999_999, "1_795_253_480"]
+    "timet",
+    ["abc", "-1", "1.5", "1e9", "0", "١٧٩٥٢٥٣٤٨٠", NOW * 1000, NOW + 90_000, 999_999_999, "1_795_253_480"],
+    ids=["word", "negative", "fraction", "exponent", "0", "arabic", "milliseconds", "tomorrow", "before-2001", "python"],
 )
 def test_a_time_that_is_none_is_refused(timet: object) -> None:
     with pytest.raises(Rejected, match=r"^TIMET "):
