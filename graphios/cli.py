@@ -19,6 +19,7 @@ from graphios.configuration.settings import Settings
 from graphios.delivery.shipper import Shipper
 from graphios.delivery.stop import Stop
 from graphios.errors import GraphiosError, Stopped
+from graphios.signals import answered
 from graphios.version import VERSION
 
 log = logging.getLogger("graphios")
@@ -80,7 +81,9 @@ def main(argv: list[str] | None = None) -> int:
         if argv and argv[0] in COMMANDS:
             return int(importlib.import_module(COMMANDS[argv[0]]).main(argv[1:]))
         if argv and not argv[0].startswith("-"):
-            raise GraphiosError(f"there is no command {argv[0][:40]!r}; the commands are {', '.join(COMMANDS)} (see graphios --help)")
+            raise GraphiosError(
+                f"there is no command {argv[0][:40]!r}; the commands are {', '.join(COMMANDS)} (see graphios --help)"
+            )
         return _main(_options(argv))
     except GraphiosError as error:
         print(f"graphios: {error}", file=sys.stderr)
@@ -113,16 +116,17 @@ def _main(options: argparse.Namespace) -> int:
         return dry_run(settings)
     _log_to_stderr(settings.log_level)
     stop = Stop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.end())
-    shipper = Shipper(settings, stop, running=not options.once)
-    shipper.open()
-    if options.once:
-        return _once(shipper)
-    if options.stdin:
-        return _stdin(shipper, stop)
-    signal.signal(signal.SIGHUP, lambda *_: stop.read_again())
-    return _serve(shipper, stop)
+    calls = {signal.SIGTERM: stop.end, signal.SIGINT: stop.end}
+    if not (options.once or options.stdin):
+        calls[signal.SIGHUP] = stop.read_again
+    with answered(calls):
+        shipper = Shipper(settings, stop, running=not options.once)
+        shipper.open()
+        if options.once:
+            return _once(shipper)
+        if options.stdin:
+            return _stdin(shipper, stop)
+        return _serve(shipper, stop)
 
 
 def _introduce(settings: Settings) -> str:

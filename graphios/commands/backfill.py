@@ -39,6 +39,7 @@ from graphios.delivery.pacing import Pacer, whisper_file
 from graphios.delivery.rejects import RejectFile
 from graphios.delivery.status import plain
 from graphios.errors import GraphiosError
+from graphios.signals import answered
 
 EXIT_CODES = """exit codes: 0 everything delivered; 1 delivered, but some lines or items were rejected; 2 not everything was delivered (ended before,
             or a file can't be read); 3 a wrong option or configuration"""
@@ -47,18 +48,16 @@ EXIT_CODES = """exit codes: 0 everything delivered; 1 delivered, but some lines 
 def main(argv: list[str]) -> int:
     """Runs `graphios backfill`; returns its exit code, see EXIT_CODES."""
     opts = _options(argv)
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    stop = threading.Event()
     try:
-        return _backfill(opts, argv)
+        with answered({signal.SIGTERM: stop.set, signal.SIGINT: stop.set}):
+            return _backfill(opts, argv, stop)
     except GraphiosError as error:
         print(f"graphios backfill: {error}", file=sys.stderr)
         return 3
     except OSError as error:
         print(f"graphios backfill: {error.filename or ''} {error.strerror or error}", file=sys.stderr)
         return 3
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _options(argv: list[str]) -> argparse.Namespace:
@@ -93,7 +92,7 @@ def _rate(text: str) -> float:
     raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000000000")
 
 
-def _backfill(opts: argparse.Namespace, argv: Sequence[str]) -> int:
+def _backfill(opts: argparse.Namespace, argv: Sequence[str], stop: threading.Event) -> int:
     settings = command_line.load(opts.config, secrets=True)
     if settings is None:
         raise GraphiosError(f"no configuration: give --config FILE or write {configuration.DEFAULT_PATH}")
@@ -105,9 +104,6 @@ def _backfill(opts: argparse.Namespace, argv: Sequence[str]) -> int:
     folder = settings.state_directory / "backfill"
     rejects = RejectFile(folder / "rejects.log", settings.reject_bytes)
     rejects.check()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     show = Show(sum(archive.size for archive in found.archives))
     words = [opts.since, opts.until or "", *sorted(os.path.realpath(path) for path in opts.paths)]
     passes = []

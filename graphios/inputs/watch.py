@@ -97,7 +97,7 @@ class Watcher:
             return self._changes
 
     def wake(self) -> None:
-        """Ends every wait. May be called by any thread and by signal handlers."""
+        """Ends every wait. May be called by any thread; not by signal handlers, as it takes a lock."""
         with self._changed:
             self._changes += 1
             self._changed.notify_all()
