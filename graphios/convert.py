@@ -13,7 +13,7 @@ from graphios.inputs.line import Line, LineReader, Rejected, Source
 from graphios.inputs.spool import Cut
 from graphios.naming.cleaning import Graphios
 from graphios.naming.rules import LONGEST_NAME, BadName, Rules
-from graphios.naming.schemes import Head, Namer, fields_used
+from graphios.naming.schemes import LONGEST_LABEL, Head, Namer, fields_used
 from graphios.perfdata import Bad, Found, Item
 from graphios.points import Point
 
@@ -41,6 +41,8 @@ class Traced(NamedTuple):
     rewritten: tuple[str, ...] = ()  # the rules that changed the name, in order
 
 
+_Made = tuple[()] | tuple[str, str] | tuple[str, str, Source]
+
 Converted = tuple[list[str] | list[Point], list[Reject]]
 
 
@@ -51,7 +53,7 @@ class Converter:
         """`takes` is LINES or POINTS; `warn` is told when two hosts or services meet in one name. Raises ValueError, see schemes.check."""
         self._names = names
         self._namer = Namer(names, warn)
-        self._reader = LineReader(fields_used(names), self._namer.head)
+        self._reader = LineReader(fields_used(names), self._made, names.cleaning == "graphios")
         self._rules = Rules(names)
         self._points = takes != LINES
         self._whole = self._points or bool(names.thresholds) or names.normalize
@@ -60,30 +62,61 @@ class Converter:
         self._exact = names.cleaning == "graphios"
         self.skipped: Counter[str] = Counter()
 
+    def _made(self, source: Source) -> _Made:
+        """What is remembered of a source."""
+        head = self._namer.head(source)
+        if not head:
+            return ()
+        if self._plain and len(head.before) + len(head.behind) + LONGEST_LABEL <= LONGEST_NAME:
+            return head.before, f"{head.behind} "
+        return head.before, head.behind, source
+
     def convert(self, raw: bytes | Cut, now: float) -> Iterable[Converted]:
         """The items and the rejects of one spool line at the time `now`, a bounded number at a time. Never raises."""
         if isinstance(raw, Cut):
             return (([], [Reject("too-long" if "longer" in raw.reason else "cut", raw.reason, raw.start)]),)
+        found = self._reader.quick(raw, now)
+        if found is None:
+            return self._slowly(raw, now)
+        made, timestamp, text = found
+        if len(made) != 2:  # what stands before the label, and behind it
+            return (
+                self._carefully(Line(made[2], timestamp, text), Head(made[0], made[1])) if made else self._unprefixed()
+            )
+        if len(raw) > _NEVER_CUT and perfdata.perhaps_cut(text):
+            return self._slowly(raw, now)
+        items = perfdata.fast(text)
+        if items is None:
+            odd = perfdata.nearly(text)
+            if odd is None:
+                return self._slowly(raw, now)
+            items, unknown = odd
+            if unknown:
+                self.skipped["U"] += len(unknown)
+        before, behind = made
+        end = f" {timestamp}\n"
+        names = self._namer.labels
+        if self._exact and " " in text:
+            named = self._named(Head(before, behind), items)
+            lines = [f"{name}{item[1]}{end}" for item, name in zip(items, named, strict=True)]
+        else:
+            lines = [f"{before}{names[label]}{behind}{value}{end}" for label, value in items]
+        if names.long:
+            names.long = False
+            return self._slowly(raw, now)
+        return ((lines, []),)
+
+    def _slowly(self, raw: bytes, now: float) -> Iterable[Converted]:
         try:
             line = self._reader.read(raw, now)
         except Rejected as error:
             return (([], [Reject(error.kind, str(error), raw)]),) if raw.strip() else ()
-        _, head, timestamp, text, suspect = line
-        if head is None:
-            self.skipped["unprefixed"] += 1
-            return ()
-        if self._plain and len(text) <= _NEVER_CUT and not suspect and isinstance(text, str):
-            items = perfdata.fast(text)
-            # Only a quoted label of this shape can have blanks; with cleaning = graphios, those look at their neighbours.
-            if items is not None and not (self._exact and "'" in text):
-                names = self._namer.labels
-                before, behind = head
-                end = f" {timestamp}\n"
-                behind = f"{behind} "
-                lines = [f"{before}{names[label]}{behind}{value}{end}" for label, value in items]
-                if len(before) + len(behind) + names.longest <= LONGEST_NAME:
-                    return ((lines, []),)
-        return self._carefully(line, head)
+        head = self._namer.head(line.source)
+        return self._carefully(line, head) if head else self._unprefixed()
+
+    def _unprefixed(self) -> Iterable[Converted]:
+        self.skipped["unprefixed"] += 1
+        return ()
 
     def _carefully(self, line: Line, head: Head) -> Iterator[Converted]:
         if isinstance(line.perfdata, str):

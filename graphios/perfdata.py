@@ -34,7 +34,7 @@ _NUMBER = r"[-+]?(?:[0-9]+(?:[.,][0-9]*)?|[.,][0-9]+)(?:[eE][-+]?[0-9]+)?"
 # What nearly every item looks like. Anything else goes the careful way, one item at a time. Possessive quantifiers stand on single
 # characters only: around groups Python 3.11 before 3.11.5 (Debian 12) matches wrongly.
 _PLAIN_LABEL = rf"'[^'={WS}][^'=]{{0,300}}+'|[^{WS}=';|\[\]]{{1,300}}+"
-_PLAIN_VALUE = r"-?[0-9]{1,40}+(?:\.[0-9]{1,40}+)?"
+_PLAIN_VALUE = r"-?[0-9]{1,20}+(?:\.[0-9]{1,18}+)?"
 _PLAIN_UNIT = "[a-zA-Zµμ%]*+"
 _PLAIN_LIMITS = rf"(?:;[^{WS}'|=]*+)?"
 _LIMIT = rf"(?:;([^{WS}'|=;]*+)"
@@ -46,6 +46,14 @@ _SHORT = re.compile(
 _WHOLE = re.compile(
     rf"({_PLAIN_LABEL})=({_PLAIN_VALUE})({_PLAIN_UNIT}){_LIMIT * 4}{_PLAIN_LIMITS}{')?' * 4}(?:[{WS}]++|\Z)|.+",
     re.DOTALL,
+)
+# What nearly all others look like: blanks in labels without quotes, exponents, decimal commas, a sign, U.
+_ODD_LABEL = rf"'[^'={WS}][^'=]{{0,300}}+'|[^{WS}=';|\[\]][^\t\n\r\v\f=';|\[\]]{{0,300}}+"
+_ODD_NUMBER = r"[-+]?(?:[0-9]{1,40}+(?:[.,][0-9]{0,40}+)?|[.,][0-9]{1,40}+)(?:[eE][-+]?[0-9]{1,3}+)?"
+_ODD_VALUE = rf"{_ODD_NUMBER}|U(?=[;{WS}]|\Z)"
+_ODD_SHORT, _ODD_WHOLE = (
+    re.compile(pattern.pattern.replace(_PLAIN_LABEL, _ODD_LABEL).replace(_PLAIN_VALUE, _ODD_VALUE), re.DOTALL)
+    for pattern in (_SHORT, _WHOLE)
 )
 _RUN = re.compile(rf"(?:{_PLAIN_ITEM}[{WS}]++)*")
 _LAST = re.compile(rf"{_PLAIN_ITEM}\Z")
@@ -130,11 +138,31 @@ def fast(text: str, whole: bool = False) -> list[Item] | None:
     return found if not found or found[-1][1] else None
 
 
+def nearly(text: str, whole: bool = False) -> tuple[list[Item], list[str]] | None:
+    """The items of `text`, and the labels of those with the value U, if each of them has one of the less common shapes; else None."""
+    found: list[Item] = (_ODD_WHOLE if whole else _ODD_SHORT).findall(text)
+    if found and not found[-1][1]:
+        return None
+    good: list[Item] = []
+    unknown: list[str] = []
+    try:
+        for label, value, *rest in found:
+            if value == "U":
+                unknown.append(label.rstrip(" "))
+            else:
+                good.append((label.rstrip(" "), plain(value), *rest))
+    except NotANumber:
+        return None
+    return good, unknown
+
+
 def items(text: str, whole: bool = False) -> Found:
     """The items of `text` (all of them in memory at once), short ones or `whole`. Never raises."""
     found = fast(text, whole)
     if found is not None:
         return found, [], []
+    if odd := nearly(text, whole):
+        return odd[0], [], odd[1]
     return _consume(text, whole, len(text))[0]
 
 

@@ -27,6 +27,11 @@ class Remembered(dict[Key, Value], Generic[Key, Value]):
 
     def __missing__(self, key: Key) -> Value:
         value = self._make(key)
+        self.keep(key, value)
+        return value
+
+    def keep(self, key: Key, value: Value) -> None:
+        """Remembers that this was made of `key`, if there is room."""
         size = self._size(key, value)
         if self._bytes + size <= self._most:
             self._bytes += size
@@ -36,4 +41,3 @@ class Remembered(dict[Key, Value], Generic[Key, Value]):
             if self._missed > 2 * len(self):
                 self.clear()
                 self._bytes = self._missed = 0
-        return value

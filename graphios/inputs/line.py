@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Callable
 from itertools import chain
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from graphios.perfdata import CHUNK
 from graphios.remembered import Remembered
@@ -39,7 +39,9 @@ _TIME = re.compile(r"[0-9]{1,10}")
 _SHAPES = 4
 _MOST_FIELDS = 40
 _LONGEST_FIELD = 4000
-_REMEMBERED_BYTES = 8_000_000
+_LONGEST_KEY = 1000
+_SERVICES_BYTES, _HOSTS_BYTES = 8_000_000, 2_000_000
+_ENTRY_BYTES = 80
 
 
 class Rejected(ValueError):
@@ -67,7 +69,6 @@ class Line(NamedTuple):
     """A usable line. Its perfdata is text, or a view of the raw bytes where it is longer than CHUNK."""
 
     source: Source
-    head: Any  # what LineReader was told to make of the source
     timestamp: int  # epoch seconds
     perfdata: str | memoryview
     suspect: str = ""  # what follows a tab in the perfdata, and may be items as well as a field
@@ -76,41 +77,60 @@ class Line(NamedTuple):
 class _Shape(NamedTuple):
     """The fields of a template, in its order, none of them with a tab: what nearly all lines of a site look like."""
 
-    pattern: re.Pattern[str]
-    time: int  # the group of TIMET
-    perfdata: int
-    groups: tuple[int, ...]  # what makes the source
-    sources: Remembered[tuple[str, ...], tuple[Source, Any]]
+    match: Callable[[str], re.Match[str] | None]
+    groups: tuple[int, ...]  # TIMET, the perfdata, and the fields that make the source, with their keys
+    made: Remembered[str, Any]
 
 
 class LineReader:
-    """Reads lines, and remembers templates and sources, a bounded number of them."""
+    """Reads lines, and remembers templates and what was made of sources, a bounded number of them."""
 
-    def __init__(self, more: tuple[str, ...] = (), make: Callable[[Source], object] = lambda source: None) -> None:
-        """`more` are keys whose values are wanted in Source.more; `make` gives what to remember of a source, for Line.head."""
-        self._more = more
+    def __init__(
+        self,
+        more: tuple[str, ...] = (),
+        make: Callable[[Source], Any] = lambda source: source,
+        as_graphios: bool = False,
+    ) -> None:
+        """
+        `more` are keys whose values are wanted in Source.more; `make` gives what to remember of a source. With `as_graphios`, only a custom
+        variable that begins with an undefined one is absent; an undefined one inside it stays.
+        """
         self._make = make
+        self._custom = _custom_of_graphios if as_graphios else _custom
+        self._wanted = ("HOSTNAME", "SERVICEDESC", "GRAPHITEPREFIX", "GRAPHITEPOSTFIX", *more)
+        self._more = more
         self._known = {key.encode() for key in KNOWN | set(more)}
         self._shapes: list[_Shape] = []
         self._shape_keys: set[tuple[bytes, ...]] = set()
+        self._services = Remembered(lambda key: self._made(key, True), _entry_size, _SERVICES_BYTES)
+        self._hosts = Remembered(lambda key: self._made(key, False), _entry_size, _HOSTS_BYTES)
+
+    def quick(self, raw: bytes, now: float) -> tuple[Any, int, str] | None:
+        """What was made of the source, the timestamp and the perfdata of a line such as read() has seen before; None: read() it."""
+        if len(raw) > CHUNK:
+            return None
+        text = raw.decode("utf-8", "surrogateescape")
+        for match, groups, made in self._shapes:
+            if found := match(text):
+                time, perfdata, *fields = found.group(*groups)
+                timestamp = int(time)
+                if not EARLIEST <= timestamp <= now + LEEWAY or perfdata[:1] == "$":
+                    return None
+                thing = made["\t".join(fields)]
+                return None if thing is None else (thing, timestamp, perfdata)
+        return None
+
+    def _made(self, key: str, is_service: bool) -> Any:
+        if len(key) > _LONGEST_KEY:
+            return None
+        values = dict([field.split("::", 1) for field in key.split("\t")])
+        try:
+            return self._make(self._source(values, is_service))
+        except Rejected:
+            return None
 
     def read(self, raw: bytes, now: float) -> Line:
         """The line `raw` (without its newline, not blank) at the time `now`, epoch seconds. Raises Rejected."""
-        if len(raw) <= CHUNK:
-            text = raw.decode("utf-8", "surrogateescape")
-            for pattern, time_group, perfdata_group, groups, sources in self._shapes:
-                if match := pattern.fullmatch(text):
-                    source, head = sources[match.group(*groups)]
-                    time_text, perfdata = match.group(time_group, perfdata_group)
-                    timestamp = int(time_text)
-                    if not EARLIEST <= timestamp <= now + LEEWAY:
-                        timestamp = _timestamp(time_text, now)
-                    if perfdata[:1] == "$":
-                        perfdata = _perfdata(perfdata)
-                    return _new_line(Line, (source, head, timestamp, perfdata, ""))
-        return self._read_fields(raw, now)
-
-    def _read_fields(self, raw: bytes, now: float) -> Line:
         fields, suspect = self._fields(raw)
         kind = _text(raw, fields.get("DATATYPE"))
         if kind not in ("SERVICEPERFDATA", "HOSTPERFDATA"):
@@ -120,27 +140,24 @@ class LineReader:
         if where is None:
             raise Rejected("line", f"no {kind}")
         self._refuse_forged(fields, where[0])
-        wanted = ("HOSTNAME", "SERVICEDESC", "GRAPHITEPREFIX", "GRAPHITEPOSTFIX", *self._more)
-        source = self._source({key: _text(raw, fields.get(key)) for key in wanted}, kind == "SERVICEPERFDATA")
+        source = self._source({key: _text(raw, fields.get(key)) for key in self._wanted}, kind == "SERVICEPERFDATA")
         timestamp = _timestamp(_text(raw, fields.get("TIMET")), now)
         perfdata = memoryview(raw)[slice(*where)]
-        self._learn(raw, kind, wanted)
-        head = self._make(source)
+        self._learn(raw, kind)
         if len(perfdata) > CHUNK:
-            return Line(source, head, timestamp, perfdata, suspect)
-        return Line(source, head, timestamp, _perfdata(str(perfdata, "utf-8", "surrogateescape")), suspect)
+            return Line(source, timestamp, perfdata, suspect)
+        return Line(source, timestamp, _perfdata(str(perfdata, "utf-8", "surrogateescape")), suspect)
 
     def _source(self, values: dict[str, str], is_service: bool) -> Source:
-        host = _defined(values["HOSTNAME"])
+        host = _defined(values.get("HOSTNAME", ""))
         if not host:
             raise Rejected("line", "no HOSTNAME")
         service = _defined(values.get("SERVICEDESC", "")) if is_service else None
-        prefix, postfix = _custom(values.get("GRAPHITEPREFIX", "")), _custom(values.get("GRAPHITEPOSTFIX", ""))
+        custom = self._custom
+        prefix, postfix = custom(values.get("GRAPHITEPREFIX", "")), custom(values.get("GRAPHITEPOSTFIX", ""))
         if service == "" and not prefix and not postfix:
             raise Rejected("line", "no SERVICEDESC, GRAPHITEPREFIX or GRAPHITEPOSTFIX")
-        return Source(
-            host, service, prefix, postfix, tuple([(key, _custom(values.get(key, ""))) for key in self._more])
-        )
+        return Source(host, service, prefix, postfix, tuple([(key, custom(values.get(key, ""))) for key in self._more]))
 
     def _fields(self, raw: bytes) -> tuple[dict[str, tuple[int, int]], str]:
         """Where the value of each known key begins and ends, and what behind the perfdata may be more of it."""
@@ -171,7 +188,7 @@ class LineReader:
                     f"{key} between perfdata and check command: plugin output with a tab may have put it there",
                 )
 
-    def _learn(self, raw: bytes, kind: str, wanted: tuple[str, ...]) -> None:
+    def _learn(self, raw: bytes, kind: str) -> None:
         """Remembers the template of a line, if every piece between tabs is a field and a known one follows the perfdata."""
         found = tuple(_KEY.findall(raw)) if len(raw) <= CHUNK else ()
         if not found or found in self._shape_keys or raw.count(b"\t") != len(found) - 1 or len(found) > _MOST_FIELDS:
@@ -180,26 +197,48 @@ class LineReader:
         behind = found[keys.index(kind) + 1 :]
         if keys[0] != "DATATYPE" or (behind and behind[0] not in self._known):
             return
-        pieces = [f"{key}::([0-9]{{1,10}})" if key == "TIMET" else rf"{key}::([^\t]*+)" for key in keys[1:]]
-        pattern = re.compile("\t".join([f"DATATYPE::({kind})", *pieces]))
-        names = ["DATATYPE", *(key for key in wanted if key in keys)]
-        groups = [keys.index(key) + 1 for key in names]
+        if {"DATATYPE", "TIMET", kind}.intersection(self._wanted):
+            return  # nothing of the source would come again
         if len(self._shapes) == _SHAPES:
             self._shapes.pop()
             self._shape_keys.clear()
-
-        def make(texts: tuple[str, ...]) -> tuple[Source, object]:
-            # Hosts and services occur in many lines.
-            source = self._source(dict(zip(names, map(sys.intern, texts), strict=True)), kind == "SERVICEPERFDATA")
-            return source, self._make(source)
-
-        sources = Remembered(make, lambda texts, _: 650 + 2 * sum(map(len, texts[1:])), _REMEMBERED_BYTES)
-        shape = _Shape(pattern, keys.index("TIMET") + 1, keys.index(kind) + 1, tuple(groups), sources)
-        self._shapes.insert(0, shape)
+        self._shapes.insert(0, _shape(keys, kind, self._wanted, self._services if kind[0] == "S" else self._hosts))
         self._shape_keys.add(found)
 
 
-_new_line = cast(Callable[..., Line], tuple.__new__)
+def _shape(keys: list[str], kind: str, wanted: tuple[str, ...], made: Remembered[str, Any]) -> _Shape:
+    """The shape of lines with these keys. Wanted fields that stand together are one group, with their keys."""
+    pattern, number = f"DATATYPE::{kind}", 0
+    time = perfdata = 0
+    source = []
+    for before, key, behind in zip(keys[:-1], keys[1:], [*keys[2:], ""], strict=True):
+        opening = closing = ""
+        value = r"[^\t]*+"
+        if key in wanted:
+            opening, closing = "(" * (before not in wanted), ")" * (behind not in wanted)
+        elif key == "TIMET":
+            value = "([0-9]{1,10})"
+        elif key == kind:
+            value = f"({value})"
+        if opening or value[0] == "(":
+            number += 1
+            if key == "TIMET":
+                time = number
+            elif key == kind:
+                perfdata = number
+            else:
+                source.append(number)
+        pattern += f"\t{opening}{key}::{value}{closing}"
+    return _Shape(re.compile(pattern).fullmatch, (time, perfdata, *source), made)
+
+
+def _entry_size(key: str, made: Any) -> int:
+    """Bytes of an entry, about."""
+    return _ENTRY_BYTES + sys.getsizeof(key) + _size(made)
+
+
+def _size(thing: Any) -> int:
+    return sys.getsizeof(thing) + (sum(map(_size, thing)) if isinstance(thing, tuple) else 0)
 
 
 def _perfdata(text: str) -> str:
@@ -217,13 +256,20 @@ def _text(raw: bytes, where: tuple[int, int] | None) -> str:
 
 def _defined(value: str) -> str:
     value = value.strip()
-    return "" if _UNDEFINED.fullmatch(value) else value
+    return "" if "$" in value and _UNDEFINED.fullmatch(value) else value
 
 
 def _custom(value: str) -> str:
     """A custom variable; what begins with an undefined one is absent, as with Graphios."""
     value = value.strip()
+    if "$" not in value:
+        return value
     return "" if value.startswith("$_") else _UNDEFINED_INSIDE.sub("", value)
+
+
+def _custom_of_graphios(value: str) -> str:
+    value = value.strip()
+    return "" if value.startswith("$_") else value
 
 
 def _timestamp(text: str, now: float) -> int:

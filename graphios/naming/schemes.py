@@ -22,6 +22,9 @@ from graphios.remembered import Remembered
 HOST_SERVICE = "_HOST_"
 """Stands for the service in the names of host perfdata, as with PNP4Nagios."""
 
+LONGEST_LABEL = 300
+"""Characters of what stands for a label in nearly all names."""
+
 _NOTICED = 5_000
 _LONGEST_NOTICED = 300
 _REMEMBERED_BYTES = 3_000_000
@@ -30,7 +33,7 @@ _OWN_PLACES = ("host", "service", "label", "prefix", "postfix")
 _FIELD = re.compile(r"[A-Z][A-Z0-9_]{0,60}")
 _TEMPLATE_TEXT = re.compile(r"[A-Za-z0-9_.-]*")
 _TAG_NAME = re.compile(r"[A-Za-z0-9_.:/@%+-]+")
-_REPLACEMENT = re.compile(r"[A-Za-z0-9_.@#,&?'\"-]*")
+_REPLACEMENT = re.compile(r"[A-Za-z0-9_.@#,&?'\"`-]*|[^\s\\/;=*(){}\[\]]")
 _LABEL = "\0"  # stands for the label until it is known
 
 
@@ -59,8 +62,8 @@ def check(names: Names) -> None:
             raise ValueError(f"tags: {key!r} can't be the name of a tag")
     if names.dot != "." and not re.fullmatch(r"[A-Za-z0-9_-]*", names.dot):
         raise ValueError(f"dot = {names.dot}: only . or letters, digits, _ and -")
-    if not _REPLACEMENT.fullmatch(names.replacement):
-        raise ValueError(f"replacement = {names.replacement}: carbon does not take it in a name")
+    if not _REPLACEMENT.fullmatch(names.replacement) or not names.replacement.isprintable():
+        raise ValueError(f"replacement = {names.replacement}: carbon or Graphite does not take it in a name")
 
 
 def _places(text: str) -> list[str]:
@@ -93,7 +96,7 @@ class Namer:
         self.cleaner = _cleaner(names)
         self._base = self.cleaner.levels(names.base)
         in_tag = names.scheme == "tags" and "{label}" not in names.metric
-        self.labels = _Labels(tag_label if in_tag else self.cleaner.label, _size, _REMEMBERED_BYTES)
+        self.labels = Labels(tag_label if in_tag else self.cleaner.label)
         self._hosts = Remembered(self._make_host, _size, _REMEMBERED_BYTES // 2)
         self._services = Remembered(self.cleaner.service, _size, _REMEMBERED_BYTES // 2)
         self._levels = Remembered(self.cleaner.levels, _size, _REMEMBERED_BYTES // 2)
@@ -103,7 +106,8 @@ class Namer:
     def head(self, source: Source) -> Head | None:
         """The name but for the label; None for lines that are not shipped for want of prefix and postfix."""
         names = self._names
-        if names.scheme == "graphios" and not names.unprefixed and not source.prefix and not source.postfix:
+        needs_prefix = not names.unprefixed and (names.scheme == "graphios" or self._exact)
+        if needs_prefix and not source.prefix and not source.postfix:
             return None
         if names.scheme == "tags":
             metric, tags = self._filled(names.metric, source), self._tags(source)
@@ -120,8 +124,8 @@ class Namer:
         if self._names.scheme == "service":
             # Graphios left the service of host perfdata out, empty as it is.
             elements = [prefix, host, service if source.service or not self._exact else "", postfix]
-        elif prefix or postfix:
-            elements = [prefix, host, postfix]
+        elif prefix or postfix or (self._exact and (source.prefix or source.postfix)):
+            elements = [prefix, host, postfix]  # Graphios took one of which nothing is left, `.`, for a prefix
         else:
             elements = [host, service]
         if not prefix and not postfix:
@@ -178,15 +182,22 @@ class Namer:
             self._warn(f"{self._raw[name]!r} and {raw!r} share the metric names {name}.*")
 
 
-class _Labels(Remembered[str, str]):
+class Labels(Remembered[str, str]):
     """Labels as they are written, and what stands for them in names."""
 
-    longest = 0
-    """Characters of the longest result handed out so far."""
+    def __init__(self, clean: Callable[[str], str]) -> None:
+        super().__init__(clean, _size, _REMEMBERED_BYTES)
+        self.clean = clean
+
+    long = False
+    """Set when a result of more than LONGEST_LABEL characters was handed out; those are not remembered."""
 
     def __missing__(self, written: str) -> str:
-        name = super().__missing__(written)
-        self.longest = max(self.longest, len(name))
+        name = self.clean(written)
+        if len(name) > LONGEST_LABEL:
+            self.long = True
+        else:
+            self.keep(written, name)
         return name
 
 

@@ -1,5 +1,6 @@
 """Lines of the spool: what is used, what is refused and why, and that no plugin output can write to another host's series."""
 
+import sys
 import time
 
 import pytest
@@ -12,22 +13,23 @@ from tests.unit.graphios.spool_lines import NOW, host_line, service_line
 
 
 def parse_line(text: str, now: float = NOW) -> Line:
-    """Read twice: the second time, the template is known already."""
+    """Read the careful way, and quickly: with the template known, then with the source known too."""
     reader, raw = LineReader(), text.encode("utf-8", "surrogatepass")
+    assert reader.quick(raw, now) is None
     line = reader.read(raw, now)
-    assert reader.read(raw, now) == line
-    assert reader.read(raw, now) == line
+    for _ in range(2):
+        assert reader.quick(raw, now) in (None, line[:3])
     return line
 
 
 def test_a_service_line() -> None:
     line = parse_line(service_line("a=1 b=2", prefix="mon", postfix="load").rstrip("\n"), NOW)
-    assert line == (("web01", "load", "mon", "load", ()), None, NOW, "a=1 b=2", "")
+    assert line == (("web01", "load", "mon", "load", ()), NOW, "a=1 b=2", "")
 
 
 def test_a_host_line_has_no_service() -> None:
     line = parse_line(host_line("rta=1ms").rstrip("\n"), NOW)
-    assert line == (("web01", None, "", "", ()), None, NOW, "rta=1ms", "")
+    assert line == (("web01", None, "", "", ()), NOW, "rta=1ms", "")
 
 
 def test_undefined_macros_count_as_absent() -> None:
@@ -84,7 +86,18 @@ def test_an_unusable_line_is_refused_with_the_reason(line: str, reason: str) -> 
 @pytest.mark.parametrize(
     "timet",
     ["abc", "-1", "1.5", "1e9", "0", "١٧٩٥٢٥٣٤٨٠", NOW * 1000, NOW + 90_000, 999_999_999, "1_795_253_480"],
-    ids=["word", "negative", "fraction", "exponent", "0", "arabic", "milliseconds", "tomorrow", "before-2001", "python"],
+    ids=[
+        "word",
+        "negative",
+        "fraction",
+        "exponent",
+        "0",
+        "arabic",
+        "milliseconds",
+        "tomorrow",
+        "before-2001",
+        "python",
+    ],
 )
 def test_a_time_that_is_none_is_refused(timet: object) -> None:
     with pytest.raises(Rejected, match=r"^TIMET "):
@@ -152,10 +165,49 @@ def test_a_custom_field_between_known_ones_is_ignored_without_a_word() -> None:
 def test_fields_asked_for_by_name() -> None:
     raw = f"DATATYPE::HOSTPERFDATA\tTIMET::{NOW}\tHOSTNAME::h\tHOSTGROUP::linux\tHOSTPERFDATA::a=1".encode()
     reader = LineReader(("HOSTGROUP", "SITE"))
-    for _ in range(2):
-        assert reader.read(raw, NOW).source.more == (("HOSTGROUP", "linux"), ("SITE", ""))
+    line = reader.read(raw, NOW)
+    assert line.source.more == (("HOSTGROUP", "linux"), ("SITE", ""))
+    assert reader.quick(raw, NOW) == line[:3]
     with pytest.raises(Rejected, match="HOSTGROUP occurs twice"):
         reader.read(raw + b"\tHOSTGROUP::windows", NOW)
+    assert reader.quick(raw + b"\tHOSTGROUP::windows", NOW) is None
+
+
+@pytest.mark.parametrize(
+    "wanted", ["TIMET", "DATATYPE", "SERVICEPERFDATA", "SERVICESTATE", "HOSTSTATE", "SERVICECHECKCOMMAND"]
+)
+@pytest.mark.parametrize("template", MIDDLE.values(), ids=MIDDLE)
+def test_any_field_may_be_asked_for(template: str, wanted: str) -> None:
+    reader, raw = LineReader((wanted,)), template.format("a=1 b=2").encode()
+    line = reader.read(raw, NOW)
+    assert reader.quick(raw, NOW) in (None, line[:3])
+    assert f"{wanted}::{line.source.more[0][1]}" in raw.decode() or wanted + "::" not in raw.decode()
+
+
+@pytest.mark.parametrize("template", [PNP, GRAPHIOS, ICINGA_HOST], ids=["pnp4nagios", "graphios", "icinga-host"])
+def test_the_usual_templates_are_read_quickly(template: str) -> None:
+    reader = LineReader()
+    line = reader.read(template.format("a=1").encode(), NOW)
+    again = template.format("b=2").replace("HOSTNAME::h", "HOSTNAME::other").encode()
+    assert reader.quick(again, NOW) == (line.source._replace(host="other"), NOW, "b=2")
+
+
+def test_templates_do_not_mix_their_sources_up() -> None:
+    reader = LineReader()
+    first = f"DATATYPE::SERVICEPERFDATA\tTIMET::{NOW}\tHOSTNAME::hGRAPHITEPREFIX::p\tSERVICEPERFDATA::a=1\tSERVICEDESC::s".encode()
+    second = f"DATATYPE::SERVICEPERFDATA\tTIMET::{NOW}\tHOSTNAME::h\tSERVICEPERFDATA::a=1\tGRAPHITEPREFIX::p\tSERVICEDESC::s".encode()
+    host = f"DATATYPE::HOSTPERFDATA\tTIMET::{NOW}\tHOSTNAME::h\tHOSTPERFDATA::a=1\tGRAPHITEPREFIX::p\tSERVICEDESC::s".encode()
+    for raw in (first, second, host):
+        line = reader.read(raw, NOW)
+        assert reader.quick(raw, NOW) == line[:3]
+    for raw in (first, second, host):
+        assert reader.quick(raw, NOW) == reader.read(raw, NOW)[:3]
+
+
+@pytest.mark.parametrize("text", ["x" * 5000, "é" * 700, "é" * 3000])
+def test_a_field_of_any_length_is_the_same_both_ways(text: str) -> None:
+    parse_line(service_line("a=1", host=text).rstrip("\n"))
+    parse_line(service_line("a=1", prefix=text).rstrip("\n"))
 
 
 @pytest.mark.parametrize("ending", ["\r", " ", "\t"])
@@ -191,9 +243,9 @@ def test_the_perfdata_of_a_very_long_line_is_not_copied() -> None:
 def test_what_is_remembered_is_bounded() -> None:
     reader = LineReader()
     for number in range(30_000):
-        reader.read(service_line("a=1", host=f"{number}-{'x' * 900}").rstrip("\n").encode(), NOW)
-    kept = [source for shape in reader._shapes for source in shape.sources]
-    assert 0 < sum(500 + sum(map(len, key)) for key in kept) < 10_000_000
+        raw = service_line("a=1", host=f"{number}-{'x' * 900}").rstrip("\n").encode()
+        assert reader.quick(raw, NOW) or reader.read(raw, NOW)
+    assert 0 < sum(100 + sys.getsizeof(key) for key in reader._services) < 10_000_000
 
 
 @given(
@@ -202,11 +254,15 @@ def test_what_is_remembered_is_bounded() -> None:
 def test_no_perfdata_in_the_middle_changes_host_service_or_time_of_its_line(perfdata: str, template: str) -> None:
     reader = LineReader()
     reader.read(template.format("a=1").encode(), NOW)
+    raw = template.replace("{}", perfdata).encode()
+    quick = reader.quick(raw, NOW)
     try:
-        line = reader.read(template.replace("{}", perfdata).encode(), NOW)
+        line = reader.read(raw, NOW)
     except Rejected as refusal:
         assert refusal.kind in ("field-twice", "forged")  # noqa: PT017
+        assert quick is None
         return
+    assert quick in (None, line[:3])
     assert (line.timestamp, line.source.host, line.source.prefix, line.source.postfix) == (NOW, "h", "", "")
 
 
