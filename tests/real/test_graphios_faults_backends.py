@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 from collections import Counter
 from pathlib import Path
@@ -252,3 +253,15 @@ def test_a_configuration_that_hangs_on_the_network_does_not_stop_a_signal(make_s
     hang_up(site)
     assert site.stop() == 0
     assert site.waiting() == ["service-perfdata.1"]
+
+
+def test_signals_in_quick_succession_end_it(proxied: Site, proxy: Proxy) -> None:
+    # A handler that runs inside another one must not wait for what that one holds.
+    proxied.write("service-perfdata.1", Ledger("quick").text(1))
+    for _ in range(count(6, 100)):
+        proxied.start()
+        before = len(proxy.received)
+        proxied.wait(lambda before=before: len(proxy.received) > before, "graphios to connect")  # type: ignore[misc]
+        for _ in range(20):
+            hang_up(proxied)
+        proxied.stop(random.choice([signal.SIGTERM, signal.SIGINT]))

@@ -127,8 +127,7 @@ def test_carbon_stopped_then_killed_then_started(site: Site, carbon: Carbon, gra
     site.stop()
 
 
-@pytest.mark.parametrize("reset", [False, True], ids=["end-of-stream", "reset"])
-@pytest.mark.parametrize("moments", [1, 60], ids=["one-small-batch", "several-batches"])
+@pytest.mark.parametrize(("reset", "moments"), [(False, 1), (True, 60)], ids=["end-of-stream-small", "reset-large"])
 def test_a_receiver_that_closes_without_reading_for_longer_than_all_tries(
     make_site: MakeSite, proxy: Proxy, graphite: GraphiteWeb, reset: bool, moments: int
 ) -> None:

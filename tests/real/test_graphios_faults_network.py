@@ -27,7 +27,7 @@ def test_connections_cut_at_any_byte(proxied: Site, proxy: Proxy, graphite: Grap
         proxied.write(f"service-perfdata.{number}", ledger.text(50))
     proxy.cut_after = 1
     proxied.start()
-    for _ in range(count(25, 300)):
+    for _ in range(count(12, 300)):
         before = len(proxy.received)
         proxied.wait(lambda before=before: len(proxy.received) > before or proxied.empty(), "the next connection")  # type: ignore[misc]
         proxy.cut_after = random.randint(1, 60000)
