@@ -81,13 +81,14 @@ def _parse(raw: bytes, path: Path) -> dict[str, str]:
 
 
 def _names(options: Options) -> Names:
-    by_service = options.is_true("use_service_desc")
+    # Any word but False put the service into the name; only True also shipped what has neither prefix nor postfix.
+    by_service = options.is_set("use_service_desc", False)
     names = Names(
         scheme="service" if by_service else "graphios",
         base=options.text("metric_base_path", ""),
         cleaning="graphios",
         replacement=options.text("replacement_character", "_"),
-        unprefixed=by_service,
+        unprefixed=options.text("use_service_desc", "").lower() == "true",
         reverse_hostname=options.is_set("reverse_hostname", False),
         replace_hostname=options.is_set("replace_hostname", True),
     )
@@ -98,7 +99,8 @@ def _names(options: Options) -> Names:
     except ValueError as error:
         options.warn("replacement_character", f"{error}; _ is used")
         names = names._replace(replacement="_")
-    return names
+    # The blanks of other fields were removed.
+    return names._replace(base=re.sub(r"\s", names.replacement, names.base))
 
 
 def _poll(options: Options) -> float:

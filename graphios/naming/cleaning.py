@@ -39,7 +39,7 @@ _LONGEST_GRAPHIOS = 250
 
 
 class Cleaner(Protocol):
-    """One way of cleaning. Elements are never empty: a text of which nothing is left becomes `_`."""
+    """One way of cleaning. A text of which nothing is left becomes `_`; only Graphios left it out."""
 
     def label(self, written: str) -> str:
         """The elements, joined by dots, for a label as it is written in the perfdata, with its quotes if it has any."""
@@ -171,11 +171,11 @@ class Graphios:
 
     def label(self, written: str) -> str:
         """See Cleaner."""
-        return self._name(_ASCII_BLANKS.split(written)[-1].replace(".", self._dot))
+        return self._name(_ASCII_BLANKS.split(written)[-1].replace(".", self._dot)) or "_"
 
     def whole_label(self, written: str) -> str:
         """For labels with blanks, where their last word stands for another label of the same line already."""
-        return self._name(unquoted(written).replace(".", self._dot))
+        return self._name(unquoted(written).replace(".", self._dot)) or "_"
 
     def element(self, text: str) -> str:
         """See Cleaner."""
@@ -187,13 +187,12 @@ class Graphios:
 
     def levels(self, text: str) -> str:
         """See Cleaner."""
-        text = _ASCII_BLANKS.sub("", text)
-        return self._name(text) if text.strip(".") else ""
+        return self._name(_ASCII_BLANKS.sub("", text))
 
     def _name(self, text: str) -> str:
         name = _NOT_FOR_GRAPHIOS.sub(self._instead, text)
         elements = [element for element in name.split(".") if element]
-        return ".".join([e if len(e.encode()) <= _LONGEST_GRAPHIOS else _hashed(e) for e in elements]) or "_"
+        return ".".join([e if len(e.encode()) <= _LONGEST_GRAPHIOS else _hashed(e) for e in elements])
 
     def _instead(self, match: re.Match[str]) -> str:
         char = match[0]
