@@ -84,17 +84,25 @@ class Influx:
             return False
         self._look_at = now + _LOOK
         try:
-            answer = self._http.post(self._metrics, b"", longest=_LONGEST_METRICS)
+            before, self._started = self._started, self._start()
         except (DeliveryError, Stopped):
             return False
         self._connections = self._http.connections
-        found = _STARTED.search(answer.text) if answer.taken else None
-        before, self._started = self._started, found[1] if found else None
         return before is not None and self._started is not None and before != self._started
+
+    def _start(self) -> str | None:
+        """When it was started, as VictoriaMetrics tells; None: it does not. Raises DeliveryError, Stopped."""
+        answer = self._http.post(self._metrics, b"", longest=_LONGEST_METRICS)
+        found = _STARTED.search(answer.text) if answer.taken else None
+        return found[1] if found else None
 
     def identity(self) -> str:
         """See Backend."""
-        return ""
+        try:
+            started = self._start() if self.forgets else None
+        except (DeliveryError, Stopped):
+            return ""
+        return f"{self.address} {started}" if started else ""
 
     def report(self) -> dict[str, int | float | str | None]:
         """Nothing."""

@@ -21,7 +21,7 @@ from graphios.configuration.settings import (
 
 KINDS = ("carbon", "statsd", "influxdb", "prometheus", "stdout", "file")
 _V1 = ("database", "retention_policy", "username", "password_file")
-_V2 = ("organisation", "bucket", "token_file")
+_V2 = ("organisation", "bucket", "token_file", "replay_minutes", "replay_bytes")
 _TLS = ("tls_ca", "tls_certificate", "tls_key", "tls_verify")
 
 
@@ -98,6 +98,8 @@ def _influxdb(section: Section, context: Context) -> InfluxBackend:
         measurement=section["measurement"],
         tls=_tls(section, context),
         delivery=_delivery(section),
+        replay_seconds=section["replay_minutes"] * 60,
+        replay_bytes=section["replay_bytes"],
     )
 
 

@@ -120,6 +120,8 @@ KINDS: dict[str, Kind] = {
             Option("measurement", "perfdata", name_values.measurement),
             *_TLS,
             *_RETRIES,
+            Option("replay_minutes", "2", values.number(0, 1440)),
+            Option("replay_bytes", "268435456", values.whole(0, 10**15)),
         ),
         several=True,
     ),

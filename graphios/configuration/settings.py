@@ -116,14 +116,10 @@ class InfluxBackend(NamedTuple):
     bucket: str = ""  # v2
     token: str = ""  # v2, read from a file; never printed
     measurement: str = "perfdata"  # may hold {host}, {service} and {label}
-    tags: tuple[
-        tuple[str, str], ...
-    ] = ()  # tag, template of {host}, {service}, {label}; empty: host, service and label
+    tags: tuple[tuple[str, str], ...] = ()  # tag, template of {host}, {service}, {label}; empty: our own
     tls: Tls = Tls()
     delivery: Delivery = Delivery()
-    replay_seconds: float = (
-        120.0  # version 2: VictoriaMetrics writes to the disk what it acknowledged half a minute ago
-    )
+    replay_seconds: float = 120.0  # v2: VictoriaMetrics writes to the disk what it acknowledged half a minute ago
     replay_bytes: int = 256 * 1024**2
 
 
