@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from graphios import perfdata, thresholds, units
 from graphios.backends.base import LINES, POINTS
@@ -41,7 +41,8 @@ class Traced(NamedTuple):
     rewritten: tuple[str, ...] = ()  # the rules that changed the name, in order
 
 
-_Made = tuple[()] | tuple[str, str] | tuple[str, str, Source]
+_Made = tuple[Any, ...]
+"""What stands before the label and behind it, then, where that is not all it takes, the source; nothing if it is not shipped."""
 
 Converted = tuple[list[str] | list[Point], list[Reject]]
 
@@ -69,7 +70,7 @@ class Converter:
             return ()
         if self._plain and len(head.before) + len(head.behind) + LONGEST_LABEL <= LONGEST_NAME:
             return head.before, f"{head.behind} "
-        return head.before, head.behind, source
+        return head + source
 
     def convert(self, raw: bytes | Cut, now: float) -> Iterable[Converted]:
         """The items and the rejects of one spool line at the time `now`, a bounded number at a time. Never raises."""
@@ -79,31 +80,33 @@ class Converter:
         if found is None:
             return self._slowly(raw, now)
         made, timestamp, text = found
-        if len(made) != 2:  # what stands before the label, and behind it
-            return (
-                self._carefully(Line(made[2], timestamp, text), Head(made[0], made[1])) if made else self._unprefixed()
-            )
+        if len(made) != 2:
+            if not made:
+                return self._unprefixed()
+            return self._carefully(Line(Source._make(made[2:]), timestamp, text), Head._make(made[:2]))
         if len(raw) > _NEVER_CUT and perfdata.perhaps_cut(text):
             return self._slowly(raw, now)
-        items = perfdata.fast(text)
+        items, unknown = perfdata.fast(text), None
         if items is None:
             odd = perfdata.nearly(text)
             if odd is None:
                 return self._slowly(raw, now)
             items, unknown = odd
-            if unknown:
-                self.skipped["U"] += len(unknown)
         before, behind = made
         end = f" {timestamp}\n"
         names = self._namer.labels
-        if self._exact and " " in text:
+        names.long = False
+        if self._exact and (unknown is not None or "'" in text):
+            # There may be blanks in labels: those of a line look at each other.
             named = self._named(Head(before, behind), items)
+            names.long = names.long or any(len(name) > LONGEST_NAME for name in named)
             lines = [f"{name}{item[1]}{end}" for item, name in zip(items, named, strict=True)]
         else:
             lines = [f"{before}{names[label]}{behind}{value}{end}" for label, value in items]
         if names.long:
-            names.long = False
             return self._slowly(raw, now)
+        if unknown:
+            self.skipped["U"] += len(unknown)
         return ((lines, []),)
 
     def _slowly(self, raw: bytes, now: float) -> Iterable[Converted]:

@@ -41,7 +41,7 @@ _MOST_FIELDS = 40
 _LONGEST_FIELD = 4000
 _LONGEST_KEY = 1000
 _SERVICES_BYTES, _HOSTS_BYTES = 8_000_000, 2_000_000
-_ENTRY_BYTES = 80
+_ENTRY_BYTES = 150
 
 
 class Rejected(ValueError):
@@ -92,7 +92,7 @@ class LineReader:
         as_graphios: bool = False,
     ) -> None:
         """
-        `more` are keys whose values are wanted in Source.more; `make` gives what to remember of a source. With `as_graphios`, only a custom
+        `more` are keys whose values are wanted in Source.more; `make` gives what to remember of a source, a tuple. With `as_graphios`, only a custom
         variable that begins with an undefined one is absent; an undefined one inside it stays.
         """
         self._make = make
@@ -234,11 +234,7 @@ def _shape(keys: list[str], kind: str, wanted: tuple[str, ...], made: Remembered
 
 def _entry_size(key: str, made: Any) -> int:
     """Bytes of an entry, about."""
-    return _ENTRY_BYTES + sys.getsizeof(key) + _size(made)
-
-
-def _size(thing: Any) -> int:
-    return sys.getsizeof(thing) + (sum(map(_size, thing)) if isinstance(thing, tuple) else 0)
+    return _ENTRY_BYTES + sys.getsizeof(key) + sum(map(sys.getsizeof, made or ()))
 
 
 def _perfdata(text: str) -> str:

@@ -50,6 +50,15 @@ SCRAPS = [
     "\r",
     "\u2028",
     "\ud800",
+    "1e-3",
+    "1,5",
+    "+",
+    "U;1",
+    " a b=2",
+    " =",
+    "µ=5µs",
+    "1e999",
+    "\xa0",
 ]
 BYTES = [
     b"\t",
@@ -98,6 +107,44 @@ def test_the_parsers_agree_on_mutated_lines() -> None:
         assert [(perfdata.unquoted(item[0]), item[1]) for item in good] == expected, text
         assert complaints == bad, text
         assert len(unknown) == len(metrics) - len(expected), text
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_the_quick_parser_agrees_on_what_it_takes(whole: bool) -> None:
+    source = random.Random(20261124)
+    taken = 0
+    for _ in range(count(2000, 300_000)):
+        text = mutated(source)
+        found = perfdata.nearly(text, whole)
+        if found is None:
+            continue
+        taken += 1
+        metrics, bad = perfdata.parse(text)
+        known = [metric for metric in metrics if metric.value is not None]
+        assert bad == [], text
+        assert [(perfdata.unquoted(item[0]), item[1]) for item in found[0]] == [(m.label, m.value) for m in known]
+        assert [perfdata.unquoted(label) for label in found[1]] == [m.label for m in metrics if m.value is None]
+        if whole:
+            assert [(item[2], item[3] or None, item[4] or None) for item in found[0]] == [m[2:5] for m in known]
+            assert [tuple(map(perfdata.limit, item[5:7])) for item in found[0]] == [m[5:7] for m in known]
+    assert taken > 100
+
+
+def test_lines_of_known_hosts_and_services_come_to_the_same_as_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = random.Random(20261125)
+    pairs = [(Converter(names), Converter(names)) for names in SETTINGS]
+    for quick, _ in pairs:
+        list(quick.convert(service_line("a=1").rstrip("\n").encode(), NOW))
+    for _ in range(count(1000, 100_000)):
+        raw = service_line(mutated(source).replace("\n", " ")).rstrip("\n").encode("utf-8", "surrogatepass")
+        quick, careful = source.choice(pairs)
+        found = [(list(items), list(rejects)) for items, rejects in quick.convert(raw, NOW)]
+        with monkeypatch.context() as patched:
+            patched.setattr(careful._reader, "quick", lambda raw, now: None)
+            patched.setattr(perfdata, "fast", lambda *_: None)
+            patched.setattr(perfdata, "nearly", lambda *_: None)
+            assert found == [(list(items), list(rejects)) for items, rejects in careful.convert(raw, NOW)], raw
+        assert quick.skipped == careful.skipped, raw
 
 
 def test_the_parsers_agree_on_long_mutated_texts(monkeypatch: pytest.MonkeyPatch) -> None:
