@@ -27,7 +27,7 @@ def copies(lines: list[str]) -> set[int]:
     return set(Counter(lines).values())
 
 
-@pytest.mark.parametrize("death", ["refuses", "never reads", "closes"])
+@pytest.mark.parametrize("death", ["refuses", "never reads", "closes"][: count(2, 3)])
 def test_a_dead_backend_neither_stops_nor_duplicates_the_other_and_gets_everything_later(
     make_site: MakeSite, proxy: Proxy, carbon: Carbon, graphite: GraphiteWeb, death: str
 ) -> None:
@@ -111,7 +111,7 @@ def test_the_spool_has_a_limit_and_what_is_dropped_is_counted_and_named(
     site = make_site({"limits": {"max_files": 10}}, proxy.port)
     proxy.refuse()
     site.start()
-    site.wait(site.running_status, "graphios to run")
+    site.wait(lambda: " INFO graphios " in site.log, "graphios to run")
     old = service_line("x=1", host="dropped", service="old")
     for number in range(5):
         site.write(f"service-perfdata.0{number}", old * 3, age=600 - number)
@@ -119,7 +119,7 @@ def test_the_spool_has_a_limit_and_what_is_dropped_is_counted_and_named(
         site.write(f"service-perfdata.1{number}", ledger.text(1))
     site.wait(lambda: len(site.waiting()) == 10, "the spool to be within its limit")
     assert site.waiting()[0] == "service-perfdata.10"
-    site.wait(lambda: site.running_status()["dropped"]["files"] == 5, "what was dropped to be counted")
+    site.wait(lambda: site.running_status() and site.running_status()["dropped"]["files"] == 5, "it to be counted")
     assert site.status()["dropped"] == {"files": 5, "bytes": 5 * 3 * len(old), "lines": 15}
     for number in (0, 4):
         assert f"service-perfdata.0{number}" in site.log
@@ -134,12 +134,11 @@ def test_the_spool_has_a_limit_in_bytes(make_site: MakeSite, proxy: Proxy, graph
     site = make_site({"limits": {"max_bytes": 200_000}}, proxy.port)
     proxy.refuse()
     site.start()
-    site.wait(site.running_status, "graphios to run")
     site.write("service-perfdata.old", service_line("x=1", host="dropped", service="bytes") * 600, age=600)
-    site.wait(lambda: site.backend().get("retries"), "a try in vain")
+    site.wait(lambda: "refused" in site.log, "a try in vain")
     for number in range(5):
         site.write(f"service-perfdata.{number}", ledger.text(5))
-    site.wait(lambda: site.running_status()["dropped"]["files"] == 1, "the oldest to be dropped")
+    site.wait(lambda: "service-perfdata.old" not in site.waiting(), "the oldest to be dropped")
     assert site.waiting() == [f"service-perfdata.{number}" for number in range(5)]
     proxy.listen()
     site.wait_until_empty()
@@ -214,7 +213,7 @@ def test_a_new_configuration_is_taken_in_the_middle_of_a_backlog(
     site.start()
     for number in range(5):
         site.write(f"service-perfdata.{number}", ledger.text(4))
-    site.wait(lambda: site.backend().get("retries", 0) >= 2, "tries in vain")
+    site.wait(lambda: "refused" in site.log, "a try in vain")
     other = site.root / "other"
     other.mkdir()
     site.write("service-perfdata.7", ledger.text(4), spool=other)

@@ -76,10 +76,10 @@ def test_a_slow_network_is_not_taken_for_a_dead_carbon(proxied: Site, proxy: Pro
 
 def test_data_that_arrives_late_and_out_of_order(proxied: Site, proxy: Proxy, graphite: GraphiteWeb) -> None:
     # The first connection's data lie in the network until long after graphios gave it up and went on.
-    ledger = Ledger("late")
+    ledger = Ledger("late", moments=200)
     proxied.configure({"carbon": {"ack_timeout": 0.5}})
     proxied.start()
-    for number in range(5):
+    for number in range(count(3, 20)):
         proxy.holds_next = True
         proxied.write(f"service-perfdata.{number}a", ledger.text(5))
         proxied.wait(lambda: not proxy.holds_next and proxied.empty(), "graphios to give up the connection and go on")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.real.shipping_site import Ledger, Site
-from tests.soak import count
+from tests.soak import SOAK, count
 from tests.stack.graphite import Carbon, GraphiteWeb
 
 # A timestamp must be within the finest retention when it is written and when it is read: the soak run takes up to an hour.
@@ -23,7 +23,13 @@ KILLS = count(3, 10)
 
 
 @pytest.fixture
-def own_carbon(make_stack_root: Callable[[str], Path], stack_user: str | None) -> Iterator[Carbon]:
+def own_carbon(
+    request: pytest.FixtureRequest, make_stack_root: Callable[[str], Path], stack_user: str | None
+) -> Iterator[Carbon]:
+    """The shared one does for the few minutes of a small run."""
+    if not SOAK:
+        yield request.getfixturevalue("carbon")
+        return
     daemon = Carbon(make_stack_root("million"), stack_user, retention=RETENTION, sparse=True)
     daemon.start()
     yield daemon
@@ -31,7 +37,10 @@ def own_carbon(make_stack_root: Callable[[str], Path], stack_user: str | None) -
 
 
 @pytest.fixture
-def own_web(own_carbon: Carbon, stack_user: str | None) -> Iterator[GraphiteWeb]:
+def own_web(request: pytest.FixtureRequest, own_carbon: Carbon, stack_user: str | None) -> Iterator[GraphiteWeb]:
+    if not SOAK:
+        yield request.getfixturevalue("graphite")
+        return
     daemon = GraphiteWeb(own_carbon.folder.parent, own_carbon, stack_user)
     daemon.start()
     yield daemon

@@ -195,7 +195,7 @@ def test_a_name_that_is_used_again_at_once(site: Site, graphite: GraphiteWeb) ->
     # `mv` to a name with a time of one second puts a new file over the old one; what the old one held is gone, the new one must not be skipped.
     ledger = Ledger("reused", moments=400)
     site.start()
-    for _ in range(count(40, 400)):
+    for _ in range(count(15, 400)):
         path = site.write("service-perfdata.same", ledger.text(1))
         site.wait(lambda path=path: not path.exists(), "the file to be shipped")  # type: ignore[misc]
     ledger.check_readable(graphite)
@@ -336,7 +336,7 @@ def test_two_started_at_once_again_and_again(make_site: MakeSite, proxy: Proxy, 
 
 def test_ctrl_c_while_a_long_file_is_parsed(site: Site, graphite: GraphiteWeb) -> None:
     # Graphios 2 once ignored it for 10 minutes.
-    ledger = Ledger("ctrlc", series=200, moments=400)
+    ledger = Ledger("ctrlc", moments=400)
     site.configure({"carbon": {"batch_bytes": 5000}})
     for number in range(4):
         site.write(f"service-perfdata.{number}", ledger.text(100))
