@@ -24,7 +24,8 @@ from graphios.inputs.spool import Cut, FileKey, SpoolError, SpoolFile, changed_a
 log = logging.getLogger("graphios")
 
 _BUCKET_FILES = 2000
-_WATCHED = 20_000
+_WATCHED = 4_000
+"""Files in each stage of looking after them; the others are looked at once more before they are removed."""
 _TAIL_PIECE = 4_194_304
 _LOOKS = (0.5, 3.0, 15.0, 60.0)
 """Seconds after its delivery that a file is looked after."""
@@ -256,7 +257,7 @@ class Window:
                     continue
                 except (OSError, SpoolError) as error:
                     log.warning("replay window: %s: %s", path, error)
-                if stage + 1 < len(_LOOKS):
+                if stage + 1 < len(_LOOKS) and len(self._watched[stage + 1]) < _WATCHED:
                     self._watched[stage + 1].append(_Watched(watched.at, str(path), size))
         return grown
 

@@ -22,7 +22,7 @@ from graphios.errors import GraphiosError
 LONGEST_LINE = 20_000_000
 """Bytes in a line: the tap writes up to 16 MB of perfdata as one."""
 
-OLDEST = 20_000
+OLDEST = 10_000
 """So many files at most are held in memory."""
 
 PATTERNS = ("service-perfdata.*", "host-perfdata.*")
