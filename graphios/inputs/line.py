@@ -78,7 +78,10 @@ class _Shape(NamedTuple):
     """The fields of a template, in its order, none of them with a tab: what nearly all lines of a site look like."""
 
     match: Callable[[str], re.Match[str] | None]
-    groups: tuple[int, ...]  # TIMET, the perfdata, and the fields that make the source, with their keys
+    time: int  # the group of TIMET
+    perfdata: int
+    source: int  # fields of the source that stand together, with their keys
+    more: tuple[int, ...]  # further such groups
     made: Remembered[str, Any]
 
 
@@ -110,14 +113,18 @@ class LineReader:
         if len(raw) > CHUNK:
             return None
         text = raw.decode("utf-8", "surrogateescape")
-        for match, groups, made in self._shapes:
+        for match, time, perfdata, source, more, made in self._shapes:
             if found := match(text):
-                time, perfdata, *fields = found.group(*groups)
-                timestamp = int(time)
-                if not EARLIEST <= timestamp <= now + LEEWAY or perfdata[:1] == "$":
+                groups = found.groups()
+                timestamp = int(groups[time])
+                text = groups[perfdata]
+                if not EARLIEST <= timestamp <= now + LEEWAY or text[:1] == "$":
                     return None
-                thing = made["\t".join(fields)]
-                return None if thing is None else (thing, timestamp, perfdata)
+                key = groups[source]
+                for group in more:
+                    key = f"{key}\t{groups[group]}"
+                thing = made[key]
+                return None if thing is None else (thing, timestamp, text)
         return None
 
     def _made(self, key: str, is_service: bool) -> Any:
@@ -221,15 +228,15 @@ def _shape(keys: list[str], kind: str, wanted: tuple[str, ...], made: Remembered
         elif key == kind:
             value = f"({value})"
         if opening or value[0] == "(":
-            number += 1
             if key == "TIMET":
                 time = number
             elif key == kind:
                 perfdata = number
             else:
                 source.append(number)
+            number += 1
         pattern += f"\t{opening}{key}::{value}{closing}"
-    return _Shape(re.compile(pattern).fullmatch, (time, perfdata, *source), made)
+    return _Shape(re.compile(pattern).fullmatch, time, perfdata, source[0], tuple(source[1:]), made)
 
 
 def _entry_size(key: str, made: Any) -> int:
