@@ -36,7 +36,7 @@ _ITEM_INSIDE = re.compile(rb"=[-+.,]{0,2}[0-9]")
 _UNDEFINED = re.compile(r"\$[^$\s]+\$")
 _UNDEFINED_INSIDE = re.compile(r"\$_?[A-Za-z][A-Za-z0-9_.]*\$")
 _TIME = re.compile(r"[0-9]{1,10}")
-_SHAPES = 4
+_SHAPES = 8
 _MOST_FIELDS = 40
 _LONGEST_FIELD = 4000
 _LONGEST_KEY = 1000
