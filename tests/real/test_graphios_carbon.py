@@ -147,6 +147,10 @@ def test_a_carbon_that_is_stopped_has_lost_nothing_and_one_that_is_killed_has(
     backend = make_backend(port(own, protocol), protocol=protocol, delivery=Delivery(timeouts=Timeouts(1, 1, 1)))
     patient = make_backend(port(own, protocol), protocol=protocol)
     backend.deliver(lines_of(points))
+    # carbon can't use a file any more in whose making it was killed.
+    check_stored(points, own)
+    newer = {name: {second + 1: value + 0.5 for second, value in series.items()} for name, series in points.items()}
+    points = {name: {max(series): series[max(series)]} | points[name] for name, series in newer.items()}
     assert own.daemon
     own.daemon.pause()
     try:

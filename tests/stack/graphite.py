@@ -110,6 +110,7 @@ class Carbon(OnFreePort):
         self._schemas = schemas.read_text(encoding="utf-8") if schemas else SCHEMAS.format(retention=retention)
         self._aggregation = aggregation.read_text(encoding="utf-8") if aggregation else AGGREGATION
         self.port = self.query_port = self.pickle_port = 0
+        self._killed = False
         self.daemon: Daemon | None = None
 
     def _start(self) -> None:
@@ -130,6 +131,8 @@ class Carbon(OnFreePort):
             )
             (self.folder / "conf" / "carbon.conf").write_text(text, encoding="utf-8")
             give(self.folder, self._user)
+        if self._killed:
+            self._remove_half_made_files()
         # carbon refuses to start over the pid file of one that was killed.
         (self.folder / "run" / "carbon-cache-a.pid").unlink(missing_ok=True)
         argv = [
@@ -158,7 +161,26 @@ class Carbon(OnFreePort):
     def kill(self, sig: int = signal.SIGKILL) -> None:
         """Ends it without a chance to write what it has in memory."""
         if self.daemon:
+            self._killed = True
             self.daemon.kill(sig)
+
+    def _remove_half_made_files(self) -> None:
+        """A carbon that was killed while it made a file can never write to it again (CorruptWhisperFile in its log): its operator deletes it.
+
+        whisper's format: 16 bytes (the last four: number of archives), then 12 for each archive, then its points of 12 bytes each.
+        """
+        self._killed = False
+        for path in self.whisper.rglob("*.wsp"):
+            with path.open("rb") as file:
+                head = file.read(1024)
+            archives = int.from_bytes(head[12:16], "big")
+            sizes = [int.from_bytes(head[at + 8 : at + 12], "big") for at in range(16, 16 + 12 * archives, 12)]
+            if (
+                len(head) < 16 + 12 * archives
+                or path.stat().st_size < 16 + 12 * (archives + sum(sizes))
+                or not archives
+            ):
+                path.unlink()
 
 
 class GraphiteWeb(OnFreePort):
