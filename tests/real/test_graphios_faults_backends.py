@@ -154,7 +154,7 @@ def test_the_spool_has_a_limit_in_age(make_site: MakeSite, proxy: Proxy, graphit
     site.write("service-perfdata.1-old", service_line("x=1", host="dropped", service="age"), age=3700)
     site.write("service-perfdata.2", ledger.text(2), age=3000)
     site.wait(lambda: site.waiting() == ["service-perfdata.2"], "what is older than an hour to be dropped")
-    assert "service-perfdata.1-old" in site.log
+    site.wait(lambda: "service-perfdata.1-old" in site.log, "the log to name it")
     proxy.listen()
     site.wait_until_empty()
     ledger.check_readable(graphite)

@@ -103,7 +103,7 @@ class InfluxDb(OnFreePort):
             request.add_header("Authorization", f"Basic {words}")
         context = ssl.create_default_context(cafile=str(self.ca)) if self._tls else None
         try:
-            with urllib.request.urlopen(request, timeout=30, context=context) as answer:
+            with urllib.request.urlopen(request, timeout=90, context=context) as answer:
                 document = json.load(answer)
         except (OSError, urllib.error.HTTPError, ValueError) as error:
             raise StackError(f"InfluxDB: {text}: {error}") from error

@@ -71,7 +71,7 @@ class Prometheus(OnFreePort):
         """Labels and values by second of every series that matches `selector`, from second `first` to `last`."""
         fields = {"query": f"{selector}[{last - first + 1}s]", "time": str(last)}
         data = urllib.parse.urlencode(fields).encode()
-        with urllib.request.urlopen(f"{self.url}/api/v1/query", data, timeout=30) as answer:
+        with urllib.request.urlopen(f"{self.url}/api/v1/query", data, timeout=90) as answer:
             result = json.load(answer)["data"]["result"]
         return [
             (one["metric"], {round(float(moment)): float(value) for moment, value in one["values"]}) for one in result

@@ -54,7 +54,7 @@ class VictoriaMetrics(OnFreePort):
         return found
 
     def _get(self, path: str, query: dict[str, str] | None = None) -> str:
-        with urllib.request.urlopen(f"{self.url}{path}?{urllib.parse.urlencode(query or {})}", timeout=30) as answer:
+        with urllib.request.urlopen(f"{self.url}{path}?{urllib.parse.urlencode(query or {})}", timeout=90) as answer:
             return str(answer.read().decode())
 
     def kill(self) -> None:
