@@ -13,7 +13,7 @@ from tests import soak
 settings.register_profile("testbed", deadline=None, derandomize=not soak.SOAK)
 settings.load_profile("testbed")
 
-_MISSING = pytest.StashKey[list[str]]()
+_MISSING = "needs root"
 
 
 @pytest.fixture
@@ -21,12 +21,15 @@ def needs_root(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """needs_root(what): called by a test for the part of it that can't be done without root."""
 
     def missing(what: str) -> None:
-        request.config.stash.setdefault(_MISSING, []).append(f"{request.node.nodeid}: {what}")
+        # A property of the test, because that reaches the process that prints the summary.
+        request.node.user_properties.append((_MISSING, f"{request.node.nodeid}: {what}"))
 
     return missing
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """List them, once."""
-    for line in config.stash.get(_MISSING, []):
+    reports = [report for some in terminalreporter.stats.values() for report in some]
+    found = [property for report in reports for property in getattr(report, "user_properties", ())]
+    for line in dict.fromkeys(str(value) for name, value in found if name == _MISSING):
         terminalreporter.write_line(f"not run: needs root: {line}")
