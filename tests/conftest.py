@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 
 from tests import soak
+from tests.unit.graphios import spool_lines  # noqa: F401  # sets the time before there are workers
 
 # A red test stays red until it is mended, and a busy machine is no failure; the soak run looks for new examples.
 settings.register_profile("testbed", deadline=None, derandomize=not soak.SOAK)

@@ -1,8 +1,10 @@
 """Spool lines for the tests, in the project's template."""
 
+import os
 import time
 
-NOW = int(time.time())
+NOW = int(os.environ.setdefault("TESTBED_NOW", str(int(time.time()))))
+"""The same for all workers of a run: names of tests hold it."""
 
 
 def service_line(
