@@ -66,3 +66,21 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Gives its connections up."""
+
+
+class Remembering:
+    """What a Backend has in common with every other that never forgets what it acknowledged, and has no figures of its own."""
+
+    forgets = False
+
+    def lost_memory(self) -> bool:
+        """Never."""
+        return False
+
+    def identity(self) -> str:
+        """Of no use: nothing is sent again to it."""
+        return ""
+
+    def report(self) -> dict[str, int | float | str | None]:
+        """Nothing."""
+        return {}

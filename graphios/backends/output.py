@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from graphios.backends.base import LINES, DeliveryError
+from graphios.backends.base import LINES, DeliveryError, Remembering
 from graphios.configuration.settings import OutputBackend
 from graphios.errors import Stopped
 from graphios.points import Point
@@ -20,13 +20,12 @@ _STANDARD_OUTPUT = 1
 _LONGEST_TAIL = 1_048_576
 
 
-class Output:
+class Output(Remembering):
     """Writes whole lines. A file is on the disk when deliver() returns, and opened anew for every batch, so that it
     may be rotated.
     """
 
     takes = LINES
-    forgets = False
 
     def __init__(self, settings: OutputBackend, stopping: Callable[[], bool]) -> None:
         """`stopping` is asked several times a second while the reader of a pipe is slow."""
@@ -49,18 +48,6 @@ class Output:
                 os.close(target)
         except OSError as error:
             raise DeliveryError(f"{self.name} {self.address}: {error.strerror or error}") from error
-
-    def lost_memory(self) -> bool:
-        """Never."""
-        return False
-
-    def identity(self) -> str:
-        """See Backend."""
-        return ""
-
-    def report(self) -> dict[str, int | float | str | None]:
-        """Nothing."""
-        return {}
 
     def close(self) -> None:
         """There is nothing to give up: standard output is not ours, and a file is open only while it is written."""

@@ -18,7 +18,7 @@ import re
 import time
 from collections.abc import Callable, Sequence
 
-from graphios.backends.base import POINTS, DeliveryError, Refused
+from graphios.backends.base import POINTS, DeliveryError, Refused, Remembering
 from graphios.backends.halving import settle
 from graphios.backends.http import Answer, Http, shown
 from graphios.backends.line_protocol import number
@@ -39,11 +39,10 @@ _METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 Found = list[tuple[Sample, str]]
 
 
-class Prometheus:
-    """One Prometheus."""
+class Prometheus(Remembering):
+    """One Prometheus. It has written to its log what it acknowledged."""
 
     takes = POINTS
-    forgets = False
 
     def __init__(
         self,
@@ -87,18 +86,6 @@ class Prometheus:
         if refused:
             refused.sort()
             raise Refused(f"{self.name} {self.address}: refuses {len(refused)} of {len(items)} values", refused)
-
-    def lost_memory(self) -> bool:
-        """Never: Prometheus has written to its log what it acknowledged."""
-        return False
-
-    def identity(self) -> str:
-        """See Backend."""
-        return ""
-
-    def report(self) -> dict[str, int | float | str | None]:
-        """Nothing."""
-        return {}
 
     def close(self) -> None:
         """Gives the connection up."""

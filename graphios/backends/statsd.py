@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from graphios.backends.addresses import resolve
-from graphios.backends.base import LINES, ClosedEarly, DeliveryError
+from graphios.backends.base import LINES, ClosedEarly, DeliveryError, Remembering
 from graphios.backends.connection import EndedEarly
 from graphios.backends.connector import Connector, reason
 from graphios.configuration.settings import StatsdBackend
@@ -34,11 +34,10 @@ _PAUSE = 0.005
 _SAFE = str.maketrans(":|@", "___")
 
 
-class Statsd:
-    """One statsd, over UDP or TCP."""
+class Statsd(Remembering):
+    """One statsd, over UDP or TCP. What statsd had is older than what it gets next."""
 
     takes = LINES
-    forgets = False
 
     def __init__(self, settings: StatsdBackend, stopping: Callable[[], bool]) -> None:
         """Looks nothing up and connects to nothing yet; `stopping` is asked several times a second."""
@@ -64,18 +63,6 @@ class Statsd:
         except OSError as error:
             kind = ClosedEarly if isinstance(error, EndedEarly) else DeliveryError
             raise kind(f"{self.name} {self.address}: {reason(error)}") from error
-
-    def lost_memory(self) -> bool:
-        """Never: what statsd had is older than what it gets next."""
-        return False
-
-    def identity(self) -> str:
-        """See Backend."""
-        return ""
-
-    def report(self) -> dict[str, int | float | str | None]:
-        """Nothing."""
-        return {}
 
     def close(self) -> None:
         """There is nothing to give up: a connection lasts as long as a batch."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from graphios.backends.base import LINES
-from graphios.convert import Converter
+from graphios.convert import Converter, Reject
 from graphios.delivery.progress import Position, Progress
 from graphios.delivery.rejects import RejectError, RejectFile, Watermark, escaped
 from graphios.delivery.troubles import Troubles
@@ -218,13 +218,12 @@ class Reader:
                 self._common.counts["lines_read"] += min(new, lines)
                 self._common.counts["metrics_read"] += metrics if new >= lines else metrics * new // lines
 
-    def _reject(self, key: FileKey, number: int, ordinal: int, reject: object) -> bool:
+    def _reject(self, key: FileKey, number: int, ordinal: int, reject: Reject) -> bool:
         common = self._common
         if not common.watermark.is_new(key, number, ordinal):
             return False
-        kind, reason, raw = reject  # type: ignore[misc]
         self._batch.rejected.add(key)
-        common.rejects.add(key.name, number, reason, raw, kind)  # type: ignore[has-type]
+        common.rejects.add(key.name, number, reject.reason, reject.raw, reject.kind)
         if common.rejects.full:
             try:
                 common.rejects.flush()

@@ -44,9 +44,3 @@ class Troubles:
         """The texts, the most recent last."""
         with self._lock:
             return [text for text, _ in self._texts.values()]
-
-    def forget_gone(self, is_gone: object) -> None:
-        """Drops what is about things for which `is_gone` is true."""
-        with self._lock:
-            for about in [about for about in self._texts if is_gone(about)]:  # type: ignore[operator]
-                del self._texts[about]
