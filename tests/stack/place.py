@@ -70,9 +70,13 @@ def make_root(name: str) -> Path:
     """
     root = base() / name
     clean(root)
-    root.mkdir(parents=True)
-    root.chmod(0o755)
-    (root / "owner").write_text(f"{os.getpid()} {processes.start_time(os.getpid())}\n", encoding="ascii")
+    # It has its owner from the first moment on: another run takes one without for abandoned, and removes it.
+    making = root.with_name(f".making-{name}-{os.getpid()}")
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir(parents=True)
+    making.chmod(0o755)
+    (making / "owner").write_text(f"{os.getpid()} {processes.start_time(os.getpid())}\n", encoding="ascii")
+    making.rename(root)
     return root
 
 
