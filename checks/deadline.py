@@ -10,6 +10,7 @@ from __future__ import annotations
 import _thread
 import os
 import signal
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import NoReturn
@@ -41,6 +42,15 @@ class stage:
             _stages.remove(self.name)
         if isinstance(error, OSError):
             raise CheckError(f"{self.name}: {error.strerror or error}") from error
+
+
+def last_moment(timeout: float) -> float:
+    """Return the moment of time.monotonic() at which waiting for a target has to end, so that the check itself can name the failure.
+
+    `timeout` is that of the whole check, in seconds, and begins now: a peer that is silent is a state of the peer, and the watchdog's UNKNOWN is for
+    what can't be bounded.
+    """
+    return time.monotonic() + timeout * 0.85
 
 
 def current_stage() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -109,6 +110,14 @@ class Options:
         self.add(*flags, help=help, default=into(), action=_Add, make=into, metavar=metavar)
         self._redeclare("")
 
+    def host(self, *flags: str, help: str, default: str | None = "127.0.0.1") -> None:
+        """Declare a host's name or address."""
+        self.typed(*flags, read=_host, metavar="HOST", help=help, default=default)
+
+    def port(self, *flags: str, help: str, default: int | None = None) -> None:
+        """Declare a port number."""
+        self.typed(*flags, read=_port, metavar="PORT", help=help, default=default)
+
     def choices(
         self, *flags: str, help: str, words: Sequence[str], default: str, aliases: Mapping[str, str] | None = None
     ) -> None:
@@ -126,14 +135,14 @@ class Options:
         self.add(*flags, help=f"{help}: {', '.join(words)}", default=read(default), type=telling(read), metavar="LIST")
         self._redeclare(default)
 
-    def common(self, version: str, *, rates: bool) -> None:
-        """Declare what every check has; `rates`: the check keeps counters between runs."""
+    def common(self, version: str, *, rates: bool, timeout: float = 10.0) -> None:
+        """Declare what every check has; `rates`: the check keeps counters between runs; `timeout`: its deadline in seconds by default."""
         group = self._parser.add_argument_group("options of every check")
 
         def add(*flags: str, help: str, default: Any = None, **keywords: Any) -> None:
             self._declare(group, flags, help, default, keywords)
 
-        add("-t", "--timeout", help="deadline in seconds", default=10.0, type=telling(_seconds), metavar="SECONDS")
+        add("-t", "--timeout", help="deadline in seconds", default=timeout, type=telling(_seconds), metavar="SECONDS")
         add("--max-output", help="most bytes of output", default=DEFAULT_BUDGET, type=telling(_budget), metavar="BYTES")
         add("--compress", help="deflate output that is over --max-output", default=False, action="store_true")
         self._redeclare("")
@@ -214,6 +223,18 @@ def _seconds(text: str) -> float:
     if not (math.isfinite(seconds) and 0 < seconds <= 86400):
         raise ValueError(f"{text!r} is not between 0 and 86400 seconds")
     return seconds
+
+
+def _host(text: str) -> str:
+    if not (text.isascii() and 0 < len(text) < 254 and re.fullmatch(r"[A-Za-z0-9._:%-]+", text) and text[0] != "-"):
+        raise ValueError(f"{text[:80]!r} is not a host's name or address")
+    return text
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and 0 < int(text) < 65536):
+        raise ValueError(f"{text[:80]!r} is not a port from 1 to 65535")
+    return int(text)
 
 
 def _budget(text: str) -> int:

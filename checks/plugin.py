@@ -61,6 +61,8 @@ class Command(NamedTuple):
     """One fixed NRPE command line of a check, from which nrpe/ and nagios-config/ are generated.
 
     `tap`: it says more than Nagios takes, for graphios-tap; `server`: it looks at what only the monitoring server has.
+    `network`: arguments with which the monitoring server asks the host itself, without NRPE; Nagios's macros stand in single quotes, as in
+    "-H '$HOSTADDRESS$'". `special`: for hosts of one kind only, so that it is not among the examples for any host.
     """
 
     name: str
@@ -68,6 +70,8 @@ class Command(NamedTuple):
     description: str
     tap: bool = False
     server: bool = False
+    network: str = ""
+    special: bool = False
 
 
 class Outcome(NamedTuple):
@@ -163,14 +167,15 @@ class Check:
         *,
         commands: Sequence[Command] = (),
         rates: bool = False,
+        timeout: float = 10.0,
         validate: Callable[[Values], None] | None = None,
     ) -> None:
-        """`rates`: counters are kept between runs; `validate` raises UsageError for options that do not go together."""
+        """`rates`: counters are kept between runs; `timeout`: the deadline without -t, in seconds; `validate` raises UsageError for options that do not go together."""
         module = sys.modules[resource.__module__]
         self.name = str(module.__file__).rpartition("/")[2].removesuffix(".py")
         self.description = (module.__doc__ or "").strip()
         self.resource, self.measures, self.commands = resource, measures, commands
-        self._declare, self._rates, self._validate = options, rates, validate
+        self._declare, self._rates, self._timeout, self._validate = options, rates, timeout, validate
 
     @property
     def title(self) -> str:
@@ -182,7 +187,7 @@ class Check:
         options = Options(self.name, self.description)
         if self._declare:
             self._declare(options)
-        options.common(f"{self.name} {VERSION} (testbed-checks)", rates=self._rates)
+        options.common(f"{self.name} {VERSION} (testbed-checks)", rates=self._rates, timeout=self._timeout)
         return options
 
     def parse(self, argv: Sequence[str]) -> Values:

@@ -1,0 +1,5 @@
+"""The Seattle testbed's wire protocols: bytes to records and back, over TCP, UDP and HTTP. Nothing here knows Nagios.
+
+Formats: the public SeattleTestbed sources (seattlelib, advertiseserver, nodemanager, softwareupdater, zenodotus), and exchanges captured from
+the real servers, which the tests hold.
+"""
