@@ -170,7 +170,9 @@ class Check:
         timeout: float = 10.0,
         validate: Callable[[Values], None] | None = None,
     ) -> None:
-        """`rates`: counters are kept between runs; `timeout`: the deadline without -t, in seconds; `validate` raises UsageError for options that do not go together."""
+        """`rates`: counters are kept between runs; `timeout`: the deadline without -t, in seconds; `validate` raises UsageError for options
+        that do not go together.
+        """
         module = sys.modules[resource.__module__]
         self.name = str(module.__file__).rpartition("/")[2].removesuffix(".py")
         self.description = (module.__doc__ or "").strip()

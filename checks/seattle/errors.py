@@ -33,7 +33,7 @@ class Malformed(SeattleError):
     """What came back is no answer of this protocol; the text quotes how it begins."""
 
 
-def quoted(data: bytes) -> str:
+def quoted(data: bytes | bytearray) -> str:
     """Return how `data` begins, in printable ASCII."""
-    shown = ascii(data[:_QUOTED_BYTES])[2:-1]
+    shown = ascii(bytes(data[:_QUOTED_BYTES]))[2:-1]
     return f"'{shown}'" + ("..." if len(data) > _QUOTED_BYTES else "")
