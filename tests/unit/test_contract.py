@@ -10,12 +10,17 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from checks.plugin import COUNTER, GAUGE, Check
 from checks.version import VERSION
+from tests.seattle.serving import Serving
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(__file__).parent / "data"
@@ -27,6 +32,8 @@ def status(name: str) -> list[str]:
     return ["--age-critical=", "--status", f"{DATA}/check_graphios/{name}.json"]
 
 
+# What listens where a word of a command line below holds the name in braces.
+DOUBLES: dict[str, Callable[[], Serving]] = {}
 # Command lines on recorded inputs: the calm ones first, where nothing is long; then what hurts.
 RECORDED: dict[str, list[list[str]]] = {
     "check_disk": [
@@ -93,8 +100,31 @@ def the_check(name: str) -> Check:
 every_check = pytest.mark.parametrize("name", sorted(SCRIPTS))
 CASES = [(name, argv) for name in sorted(SCRIPTS) for argv in RECORDED.get(name, [])]
 every_case = pytest.mark.parametrize(
-    ("name", "argv"), CASES, ids=[f"{name}-{number}" for number, (name, _) in enumerate(CASES)]
+    ("name", "argv"), CASES, ids=[f"{name}-{number}" for number, (name, _) in enumerate(CASES)], indirect=["argv"]
 )
+
+
+class Ports(dict[str, str]):
+    """The port of each double, which serves from the first time it is asked for."""
+
+    def __missing__(self, name: str) -> str:
+        double = DOUBLES[name]()
+        double.start()
+        self[name] = str(double.port)
+        return self[name]
+
+
+@pytest.fixture(scope="session")
+def fill():
+    """Puts the ports of doubles into command lines of RECORDED."""
+    ports = Ports()
+    return lambda argv: [re.sub(r"\{(\w+)\}", lambda match: ports[match[1]], word) for word in argv]
+
+
+@pytest.fixture
+def argv(request, fill):
+    """A command line of RECORDED."""
+    return fill(request.param)
 
 
 @pytest.fixture(autouse=True)
@@ -116,6 +146,40 @@ def console(name, *argv, env=None, **keywords):
         check=False,
         **{"stdin": subprocess.DEVNULL, "capture_output": True, **keywords},
     )
+
+
+def forked(name, *argv, env=None, stdin=True, stdout=None):
+    """Run the check's entry point in a child forked from here, with a console script's surroundings, but without the time
+    that the start of Python takes.
+
+    Returns exit code, standard output and standard error; `stdin=False`: it is closed.
+    """
+    main = the_check(name).main
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # the child needs none of the threads there may be
+            child = os.fork()
+        if not child:
+            try:
+                os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+                os.dup2(out.fileno() if stdout is None else stdout, 1)
+                os.dup2(err.fileno(), 2)
+                if not stdin:
+                    os.close(0)
+                os.chdir("/")
+                os.environ.clear()
+                os.environ.update(env or {})
+                sys.argv = [name, *argv]
+                sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
+                main()
+            except BaseException:
+                os.write(2, traceback.format_exc().encode())
+            finally:
+                os._exit(99)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        out.seek(0)
+        err.seek(0)
+        return code, out.read(), err.read()
 
 
 def shape(outcome):
@@ -217,9 +281,9 @@ def test_version_is_exit_3_on_standard_output(name, flag):
     "argv", [["--nonsense"], ["-x"], ["-w"], ["extra"], ["-t", "soon"], ["--max-output", "-1"], ["-t"], ["\udcff"]]
 )
 def test_a_mistake_is_one_line_and_exit_3_on_standard_output(name, argv):
-    done = console(name, *[os.fsencode(word) for word in argv])
-    assert (done.returncode, done.stderr) == (3, b"")
-    text = done.stdout.decode()
+    code, out, err = forked(name, *argv)
+    assert (code, err) == (3, b"")
+    text = out.decode()
     assert text.startswith(f"{the_check(name).title} UNKNOWN - ")
     assert text.count("\n") == 1
     assert text.endswith("\n")
@@ -291,14 +355,15 @@ def test_every_perfdata_item_is_valid_unique_and_declared(name, argv, budget):
 
 
 @every_check
-def test_the_recorded_inputs_show_something(name):
-    assert any(items(the_check(name).run(argv).text) for argv in RECORDED[name])
-    assert {the_check(name).run(argv).code for argv in RECORDED[name]} > {3}
+def test_the_recorded_inputs_show_something(name, fill):
+    outcomes = [the_check(name).run(fill(argv)) for argv in RECORDED[name]]
+    assert any(items(outcome.text) for outcome in outcomes)
+    assert {outcome.code for outcome in outcomes} > {3}
 
 
 @every_check
-def test_the_first_line_is_short_where_it_can_be(name):
-    first = the_check(name).run(RECORDED[name][0]).text.split("\n", 1)[0].partition(" | ")[0]
+def test_the_first_line_is_short_where_it_can_be(name, fill):
+    first = the_check(name).run(fill(RECORDED[name][0])).text.split("\n", 1)[0].partition(" | ")[0]
     assert len(first) < 80
 
 
@@ -346,12 +411,12 @@ JUNK = [
 
 
 @every_check
-def test_the_callable_form_never_raises_whatever_the_options(name):
+def test_the_callable_form_never_raises_whatever_the_options(name, fill):
     check = the_check(name)
     flags = [re.findall(r"--[\w-]+", declared.flags)[0] for declared in check.options().declared]
     for flag in flags:
         for junk in JUNK:
-            outcome = check.run([*RECORDED[name][0], f"{flag}={junk}"])
+            outcome = check.run([*fill(RECORDED[name][0]), f"{flag}={junk}"])
             assert outcome.code in (0, 1, 2, 3)
             assert outcome.text.endswith("\n")
             if flag not in ("--help", "--version"):
@@ -376,18 +441,18 @@ def test_the_console_script_says_what_the_callable_form_says(name, argv, tmp_pat
 
 @every_case
 def test_it_runs_with_an_empty_environment_and_closed_standard_input(name, argv):
-    done = console(name, *argv, stdin=None, preexec_fn=lambda: os.close(0))
-    assert (done.returncode, done.stderr) == (the_check(name).run(argv).code, b"")
-    assert done.stdout.startswith(the_check(name).title.encode())
+    code, out, err = forked(name, *argv, stdin=False)
+    assert (code, err) == (the_check(name).run(argv).code, b"")
+    assert out.startswith(the_check(name).title.encode())
 
 
 @every_case
 def test_a_reader_that_left_is_exit_3_without_a_word_on_standard_error(name, argv):
     reading, writing = os.pipe()
     os.close(reading)
-    done = console(name, *argv, capture_output=False, stdout=writing, stderr=subprocess.PIPE)
+    code, _, err = forked(name, *argv, stdout=writing)
     os.close(writing)
-    assert (done.returncode, done.stderr) == (3, b"")
+    assert (code, err) == (3, b"")
 
 
 @every_case
@@ -395,10 +460,10 @@ def test_nothing_is_written_without_save_state_and_only_state_with_it(name, argv
     home = tmp_path / "home"
     home.mkdir()
     env = {"HOME": str(home), "STATE_DIRECTORY": str(home / "state"), "TMPDIR": str(home)}
-    console(name, *argv, env=env)
+    forked(name, *argv, env=env)
     assert list(home.iterdir()) == []
     if any(declared.flags.startswith("--save-state") for declared in the_check(name).options().declared):
-        console(name, *argv, "--save-state", env=env)
+        forked(name, *argv, "--save-state", env=env)
         assert {path.name for path in home.iterdir()} <= {"state"}
 
 

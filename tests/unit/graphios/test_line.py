@@ -242,7 +242,7 @@ def test_the_perfdata_of_a_very_long_line_is_not_copied() -> None:
 
 def test_what_is_remembered_is_bounded() -> None:
     reader = LineReader()
-    for number in range(30_000):
+    for number in range(12_000):
         raw = service_line("a=1", host=f"{number}-{'x' * 900}").rstrip("\n").encode()
         assert reader.quick(raw, NOW) or reader.read(raw, NOW)
     assert 0 < sum(100 + sys.getsizeof(key) for key in reader._services) < 10_000_000
