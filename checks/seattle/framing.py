@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from checks.seattle.errors import (
     EmptyAnswer,
@@ -56,29 +56,44 @@ def ask(host: str, port: int, request: bytes, until: float, largest: int = LARGE
 
 
 def connect(host: str, port: int, until: float) -> socket.socket:
-    """Return a connection. Raises Unresolvable, Refused or Unreachable."""
+    """Return a connection, to the first of the host's addresses that takes one. Raises Unresolvable, Refused or Unreachable."""
+    found = addresses(host, port, socket.SOCK_STREAM)
+    failed: SeattleError = Unreachable("no address to connect to")
+    for number, (family, address) in enumerate(found):
+        connection = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            # An address that never answers leaves time for those after it.
+            connection.settimeout(max(time_left(until) / (len(found) - number), 0.001))
+            connection.connect(address)
+            return connection
+        except ConnectionRefusedError:
+            failed = Refused("connection refused")
+        except TimeoutError:
+            failed = Unreachable("no connection in time")
+        except OSError as error:
+            failed = Unreachable(f"no connection: {error.strerror or error}")
+        connection.close()
+    raise failed
+
+
+def addresses(host: str, port: int, kind: socket.SocketKind) -> list[tuple[socket.AddressFamily, Any]]:
+    """Return families and socket addresses of a host, in the system's order. Raises Unresolvable."""
     try:
-        return socket.create_connection((host, port), _left(until))
-    except socket.gaierror as error:
+        return [(found[0], found[4]) for found in socket.getaddrinfo(host, port, type=kind)]
+    except OSError as error:
         raise Unresolvable(f"no address: {error.strerror or error}") from error
     except UnicodeError as error:
         raise Unresolvable("no address: it is no host name") from error
-    except ConnectionRefusedError as error:
-        raise Refused("connection refused") from error
-    except TimeoutError as error:
-        raise Unreachable("no connection in time") from error
-    except OSError as error:
-        raise Unreachable(f"no connection: {error.strerror or error}") from error
 
 
-def _left(until: float) -> float:
-    # 0 would mean: do not wait at all, which fails with another error.
+def time_left(until: float) -> float:
+    """Return the seconds until then, and a little where it is over: 0 would mean not to wait at all, which fails with another error."""
     return max(until - time.monotonic(), 0.001)
 
 
 def _send(connection: socket.socket, data: bytes, until: float) -> bool:
     """Send everything; True where the server hung up meanwhile: it may have answered before that."""
-    connection.settimeout(_left(until))
+    connection.settimeout(time_left(until))
     try:
         connection.sendall(data)
     except TimeoutError as error:
@@ -122,7 +137,7 @@ class _Incoming:
 
     def _more(self, wanted: str) -> None:
         try:
-            self._connection.settimeout(_left(self._until))
+            self._connection.settimeout(time_left(self._until))
             chunk = self._connection.recv(_CHUNK)
         except TimeoutError as error:
             raise self._ended("no more came in time", wanted, NoAnswer("no answer in time")) from error

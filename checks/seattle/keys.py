@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +28,8 @@ class PublicKey(NamedTuple):
 
     def node_name(self) -> bytes:
         """Return the name a node of this key has with Affix: SHA-1, in 40 hex digits, of e and n written together (captured)."""
+        import hashlib  # 3 ms, and most keys need none
+
         return hashlib.sha1(b"%d%d" % (self.e, self.n), usedforsecurity=False).hexdigest().encode("ascii")
 
 
