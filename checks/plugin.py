@@ -63,6 +63,7 @@ class Command(NamedTuple):
     `tap`: it says more than Nagios takes, for graphios-tap; `server`: it looks at what only the monitoring server has.
     `network`: arguments with which the monitoring server asks the host itself, without NRPE; Nagios's macros stand in single quotes, as in
     "-H '$HOSTADDRESS$'". `special`: for hosts of one kind only, so that it is not among the examples for any host.
+    `interval`: seconds between two runs, for what must not run as often as everything else.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Command(NamedTuple):
     server: bool = False
     network: str = ""
     special: bool = False
+    interval: int = 0
 
 
 class Outcome(NamedTuple):
