@@ -56,9 +56,9 @@ class Serving:
         """Read a request and answer it by `answer`; runs in a thread of its own and may raise OSError."""
         raise NotImplementedError
 
-    def answer(self, connection: socket.socket, data: bytes) -> None:
-        """Give an answer in the present manner."""
-        manner = self.manner
+    def answer(self, connection: socket.socket, data: bytes, manner: str = "") -> None:
+        """Give an answer in the present manner, or in another."""
+        manner = manner or self.manner
         if manner == "whole":
             connection.sendall(data)
         elif manner == "silent":
