@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,5 +49,8 @@ def parse_key(text: bytes) -> PublicKey:
 
 def read_key(path: Path) -> PublicKey:
     """Return the key of a .publickey file. Raises OSError and Malformed."""
-    with path.open("rb") as file:
+    # A pipe nobody writes to would hold up who opens it.
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
         return parse_key(file.read(_LONGEST_FILE))

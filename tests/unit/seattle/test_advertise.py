@@ -226,9 +226,8 @@ def test_nothing_listens():
     ("manner", "error"), [("silent", NoAnswer), ("empty", Malformed), ("cut", Malformed), ("junk", Malformed)]
 )
 def test_each_way_to_fail_over_udp_has_its_name(manner, error):
-    with UdpAdvertiseServer(manner=manner) as server:
-        with pytest.raises(error):
-            UdpAdvertise("127.0.0.1", server.port).get(KEY, 10, soon(0.05))
+    with UdpAdvertiseServer(manner=manner) as server, pytest.raises(error):
+        UdpAdvertise("127.0.0.1", server.port).get(KEY, 10, soon(0.05))
 
 
 def test_udp_is_asked_again_while_no_answer_comes(monkeypatch):
