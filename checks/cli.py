@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from checks.configuration import graphite, nagios, nrpe, readme
 from checks.configuration.declared import ConfigurationError, all_checks, checkout
+from checks.configuration.seattle import PROFILES
 from checks.configuration.settings import DEFAULTS, OPTIONS, Settings
 from checks.options import Asked, UsageError, telling
 from checks.plugin import Check
@@ -159,6 +160,9 @@ def generated(checks: Sequence[Check]) -> dict[str, str]:
     }
     # Apart from the others: copied with them it would keep an NRPE without certificates from starting.
     found[f"{FOLDERS['nrpe']}/tls/nrpe_tls.cfg"] = nrpe.tls(DEFAULTS)
+    # So are these: they define what the files of the checks define.
+    for name in PROFILES:
+        found[f"{FOLDERS['nrpe']}/seattle/{name}.cfg"] = nrpe.profile(checks, DEFAULTS._replace(profile=name))
     return found
 
 

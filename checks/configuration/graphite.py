@@ -5,10 +5,11 @@ Format: storage-schemas.conf, storage-aggregation.conf and carbon.conf of carbon
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
-from checks.configuration.nagios import postfix
+from checks.configuration.objects import postfix
 from checks.configuration.settings import Settings, header
 from checks.plugin import COUNTER, Check
 
@@ -17,6 +18,7 @@ CREATES_PER_MINUTE = 3000
 # Step as a multiple of the check interval, and days; each step divides the next, as whisper demands.
 _ARCHIVES = ((1, 7), (10, 90), (60, 730))
 _BYTES_PER_POINT = 12
+_HOUR = 3600
 _SERIES_OF_A_GUEST = "about 60, and 14 more for each further disk"
 # Numbers that stand for a word: the mean of "running" and "shut off" means nothing.
 _CODES = ("state", "reason")
@@ -25,7 +27,7 @@ _CODES = ("state", "reason")
 def files(checks: Sequence[Check], settings: Settings) -> dict[str, str]:
     """Return the files of the folder nagios-config/graphite/."""
     return {
-        "storage-schemas.conf": _schemas(settings),
+        "storage-schemas.conf": _schemas(checks, settings),
         "storage-aggregation.conf": _aggregation(checks, settings),
         "carbon.conf": _carbon(settings),
     }
@@ -41,25 +43,47 @@ def series_bytes(settings: Settings) -> int:
     return sum(days * 86400 // (settings.interval * times) * _BYTES_PER_POINT for times, days in _ARCHIVES)
 
 
-def _schemas(settings: Settings) -> str:
+def _schemas(checks: Sequence[Check], settings: Settings) -> str:
     size = series_bytes(settings)
     archives = retentions(settings).replace(",", " ")
     folder = f"/var/lib/graphite/whisper/{settings.prefix.replace('.', '/')}"
     lines = (
         "How long points are kept. Goes to /etc/carbon/storage-schemas.conf, above [default]: the first pattern that matches counts.",
         f"The finest step is the interval of the checks, {settings.interval} s: a finer one leaves gaps in every graph, a coarser one keeps",
-        "only the last of several points. Who checks at another interval makes this file with --interval.",
+        "only the last of several points. Who checks at another interval makes this file with --interval. Checks that run less often come first.",
         "",
         f"A series takes {size // 1000} kB on disk from the start, 1,000 series {size / 1e6:.1f} GB. A guest has {_SERIES_OF_A_GUEST}.",
         "Series that exist keep the retention they were made with. whisper-resize changes it and keeps the values; with carbon stopped,",
         "as user _graphite:",
         f"  find {folder} -name '*.wsp' -exec whisper-resize --nobackup {{}} {archives} \\;",
     )
-    pattern = rf"^{re.escape(settings.prefix)}\."
-    return (
-        header(ROOM, settings, *lines)
-        + f"\n[{_section(settings)}]\npattern = {pattern}\nretentions = {retentions(settings)}\n"
-    )
+    blocks = [header(ROOM, settings, *lines)]
+    for interval, names in _seldom(checks, settings).items():
+        pattern = rf"^{re.escape(settings.prefix)}\.[^.]+\.({'|'.join(names)})\."
+        blocks.append(_schema(_section(settings, f"{interval}s"), pattern, _seldom_retentions(interval)))
+    blocks.append(_schema(_section(settings), rf"^{re.escape(settings.prefix)}\.", retentions(settings)))
+    return "\n".join(blocks)
+
+
+def _schema(section: str, pattern: str, archives: str) -> str:
+    return f"[{section}]\npattern = {pattern}\nretentions = {archives}\n"
+
+
+def _seldom(checks: Sequence[Check], settings: Settings) -> dict[int, list[str]]:
+    """Return the postfixes of the commands that run less often than the rest, by their interval in seconds."""
+    found: dict[int, list[str]] = {}
+    for check in checks:
+        for command in check.commands:
+            if command.interval > settings.interval:
+                found.setdefault(command.interval, []).append(postfix(check, command))
+    return dict(sorted(found.items()))
+
+
+def _seldom_retentions(interval: int) -> str:
+    """Return the archives of series with few points; each step divides the next."""
+    if interval >= _HOUR:
+        return f"{interval}s:730d"
+    return f"{interval}s:30d,{interval * math.ceil(_HOUR / interval)}s:730d"
 
 
 def _section(settings: Settings, *words: str) -> str:
@@ -80,9 +104,8 @@ def _aggregation(checks: Sequence[Check], settings: Settings) -> str:
     sections: list[tuple[tuple[str, ...], str, str]] = [(("states",), rf"\.({'|'.join(_CODES)})$", "last")]
     for check in checks:
         for family, pattern in _counters(check):
-            sections.append(
-                ((postfix(check), *family.split("."), "counters"), rf"[^.]+\.{postfix(check)}\.{pattern}$", "last")
-            )
+            words = (check.name.removeprefix("check_"), *family.split("."), "counters")
+            sections.append((words, rf"[^.]+\.{_postfixes(check)}\.{pattern}$", "last"))
     sections.append((("gauges",), "", "average"))
     blocks = [header(ROOM, settings, *lines)]
     start = rf"^{re.escape(settings.prefix)}\."
@@ -92,6 +115,12 @@ def _aggregation(checks: Sequence[Check], settings: Settings) -> str:
             f"[{_section(settings, *words)}]\npattern = {start}{middle}{pattern}\nxFilesFactor = 0\naggregationMethod = {method}\n"
         )
     return "\n".join(blocks)
+
+
+def _postfixes(check: Check) -> str:
+    """Return a regular expression for what stands between host and label in this check's metric names."""
+    names = list(dict.fromkeys(postfix(check, command) for command in check.commands))
+    return names[0] if len(names) == 1 else f"({'|'.join(names)})"
 
 
 def _counters(check: Check) -> list[tuple[str, str]]:

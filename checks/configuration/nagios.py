@@ -6,17 +6,20 @@ define: generic-host, generic-service, admins, 24x7, check-host-alive. No name o
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
+from checks.configuration import seattle_nagios
 from checks.configuration.declared import about, parts, splits
+from checks.configuration.objects import define, group, minutes, postfix
 from checks.configuration.settings import Settings, header
+from checks.configuration.unit import unit
 from checks.plugin import Check, Command
 
 ROOM = "nagios"
 CHECK_NRPE_TIMEOUT = 20
 SERVICE_CHECK_TIMEOUT = 60
 PROCESSING_SECONDS = 15
+_LONGEST_RETRY = 900
 _TLS_DIR = "/etc/nagios4/tls"
 
 # A tab ends a field and plugins can print one, so what they print comes last.
@@ -50,20 +53,10 @@ def files(checks: Sequence[Check], settings: Settings) -> dict[str, str]:
     found |= {f"{check.name}.cfg": _services(check, settings) for check in checks}
     found["main/testbed-checks.cfg"] = _main(settings)
     found["examples/hosts.cfg"] = _examples(checks, settings)
-    found["graphios.service"] = _unit(settings)
-    return found
-
-
-def postfix(check: Check) -> str:
-    """Return what stands between host and label in the metric names of this check."""
-    return check.name.removeprefix("check_")
-
-
-def _define(kind: str, directives: Mapping[str, object]) -> str:
-    width = max(map(len, directives)) + 2
-    # A bare semicolon begins a comment.
-    body = "".join(f"  {name:<{width}}{str(value).replace(';', chr(92) + ';')}\n" for name, value in directives.items())
-    return f"define {kind} {{\n{body}}}\n"
+    found["graphios.service"] = unit(settings)
+    return found | seattle_nagios.files(
+        checks, settings, {command.name: asked(command, settings) for check in checks for command in check.commands}
+    )
 
 
 def _commands(settings: Settings) -> str:
@@ -83,19 +76,19 @@ def _commands(settings: Settings) -> str:
         )
     ]
     for suffix, options in (("", ""), ("-tls", f"-A {folder}/ca.pem -C {folder}/server.pem -K {folder}/server.key ")):
-        ask = f"$USER1$/check_nrpe -H '$HOSTADDRESS$' {port}{options}-t {CHECK_NRPE_TIMEOUT}:3 -c '$ARG1$'"
-        blocks.append(_define("command", {"command_name": f"testbed-nrpe{suffix}", "command_line": ask}))
-        blocks.append(_define("command", {"command_name": f"testbed-tap-nrpe{suffix}", "command_line": tap + ask}))
+        alive = f"$USER1$/check_nrpe -H '$HOSTADDRESS$' {port}{options}-t {CHECK_NRPE_TIMEOUT}:3"
+        ask = f"{alive} -c '$ARG1$'"
+        blocks.append(define("command", {"command_name": f"testbed-nrpe{suffix}", "command_line": ask}))
+        blocks.append(define("command", {"command_name": f"testbed-tap-nrpe{suffix}", "command_line": tap + ask}))
+        blocks.append(define("command", {"command_name": f"testbed-nrpe-alive{suffix}", "command_line": alive}))
     for kind in ("service", "host"):
         line = f"{settings.bindir}/spool-perfdata {settings.nagios_dir}/{kind}-perfdata {settings.spool}"
-        blocks.append(_define("command", {"command_name": f"testbed-spool-{kind}-perfdata", "command_line": line}))
+        blocks.append(define("command", {"command_name": f"testbed-spool-{kind}-perfdata", "command_line": line}))
     return "\n".join(blocks)
 
 
 def _templates(settings: Settings) -> str:
-    # Debian's interval_length is 60 seconds. Rounded up: Nagios drops fractions of a second, and 0.333333 would be every 19 s.
-    minutes = f"{math.ceil(settings.interval / 60 * 1e6) / 1e6:.6f}".rstrip("0").rstrip(".")
-    often = {"check_interval": minutes, "retry_interval": minutes}
+    often = {"check_interval": minutes(settings.interval), "retry_interval": minutes(settings.interval)}
     host = {
         "name": "testbed-host",
         "use": "generic-host",
@@ -128,10 +121,10 @@ def _templates(settings: Settings) -> str:
                 "What all hosts and services have in common. Metrics are called _GRAPHITEPREFIX.host._GRAPHITEPOSTFIX.label.",
                 "A host needs no more than generic-host; testbed-host adds the names of its own perfdata and the interval of the checks.",
             ),
-            _define("host", host),
-            _define("service", service),
+            define("host", host),
+            define("service", service),
             "# graphios-tap spools all perfdata itself; of the short form that Nagios gets nothing is to be sent a second time.\n"
-            + _define("service", tap),
+            + define("service", tap),
         )
     )
 
@@ -147,40 +140,66 @@ def _services(check: Check, settings: Settings) -> str:
             "takes one road. Of a template of the same name you can make services of your own.",
         )
     ]
-    offers = [(command.name, command.description, [command]) for command in check.commands]
-    for command in check.commands:
-        if splits(check, command):
-            pieces = list(parts(check, command, settings.parts))
-            offers.append((f"{check.name}_parts", f"{command.description}, in {settings.parts} parts", pieces))
-    groups = [group(name) for name, _, _ in offers]
-    for index, (name, description, commands) in enumerate(offers):
-        better = groups[index + 1 :]
-        blocks.append(_template(name, description, commands, check))
-        blocks.append(_define("hostgroup", {"hostgroup_name": group(name), "alias": f"{check.name}: {description}"}))
+    for name, description, commands, better in _offers(check, settings):
+        blocks.append(_template(name, description, commands, check, settings))
+        if commands[0].network:
+            blocks.append(_direct(check, commands[0], settings))
+        blocks.append(define("hostgroup", {"hostgroup_name": group(name), "alias": f"{check.name}: {description}"}))
         for command in commands:
             directives = {
                 "use": group(name),
                 "service_description": command.name,
-                "check_command": f"{_ask(command, settings)}!{command.name}",
-                "hostgroup_name": ",".join([group(name), *(f"!{other}" for other in better)]),
+                "check_command": asked(command, settings),
+                "hostgroup_name": ",".join([group(name), *(f"!{group(other)}" for other in better)]),
             }
-            blocks.append(_define("service", directives))
+            blocks.append(define("service", directives))
     return "\n".join(blocks)
 
 
-def group(name: str) -> str:
-    """Return the name of the hostgroup, and of the service template, of a command."""
-    return f"testbed-{name}"
+def _offers(check: Check, settings: Settings) -> list[tuple[str, str, list[Command], list[str]]]:
+    """Return name, description and commands of what a host can choose from, and the names that it has instead where it chose them, too."""
+    found = [(command.name, command.description, [command]) for command in check.commands]
+    for command in check.commands:
+        if splits(check, command):
+            pieces = list(parts(check, command, settings.parts))
+            found.append((f"{check.name}_parts", f"{command.description}, in {settings.parts} parts", pieces))
+    ordinary = [name for name, _, commands in found if not commands[0].special]
+    return [
+        (name, said, commands, ordinary[ordinary.index(name) + 1 :] if name in ordinary else [])
+        for name, said, commands in found
+    ]
 
 
-def _ask(command: Command, settings: Settings) -> str:
-    return ("testbed-tap-nrpe" if command.tap else "testbed-nrpe") + ("-tls" if settings.tls else "")
+def asked(command: Command, settings: Settings) -> str:
+    """Return the check_command of a service that runs this command."""
+    if command.network:
+        return group(command.name)
+    return f"{'testbed-tap-nrpe' if command.tap else 'testbed-nrpe'}{'-tls' if settings.tls else ''}!{command.name}"
 
 
-def _template(name: str, description: str, commands: Sequence[Command], check: Check) -> str:
+def _direct(check: Check, command: Command, settings: Settings) -> str:
+    line = f"{settings.bindir}/{check.name} {command.network} $ARG1$"
+    return (
+        "# The monitoring server asks the host itself; NRPE's command of the same name is for what it can't reach.\n"
+        "# More arguments: check_command "
+        f"{group(command.name)}!ARGUMENTS\n"
+        + define("command", {"command_name": group(command.name), "command_line": line})
+    )
+
+
+def _template(name: str, description: str, commands: Sequence[Command], check: Check, settings: Settings) -> str:
     base = "testbed-tap-service" if commands[0].tap else "testbed-service"
-    directives = {"name": group(name), "use": base, "register": 0, "_GRAPHITEPOSTFIX": postfix(check)}
-    return f"# {description}\n" + _define("service", directives)
+    directives = {"name": group(name), "use": base, "register": 0}
+    if commands[0].interval > settings.interval:
+        every = commands[0].interval
+        directives |= {"check_interval": minutes(every), "retry_interval": minutes(_retry(every, settings))}
+    directives["_GRAPHITEPOSTFIX"] = postfix(check, commands[0])
+    return f"# {description}\n" + define("service", directives)
+
+
+def _retry(every: int, settings: Settings) -> float:
+    """How long Nagios waits, in seconds, before it looks again at what has just failed."""
+    return max(settings.interval, min(every / 5, _LONGEST_RETRY))
 
 
 def _main(settings: Settings) -> str:
@@ -197,6 +216,11 @@ service_check_timeout={SERVICE_CHECK_TIMEOUT}
 
 # The hostgroups of checks that no host uses are empty.
 allow_empty_hostgroup_assignment=1
+
+# What depends on a dead service keeps quiet at once, not only when Nagios has tried that service often enough to call it dead for good; and
+# Nagios looks at it before it tells anybody of what depends on it.
+soft_state_dependencies=1
+enable_predictive_service_dependency_checks=1
 
 # Nagios collects perfdata in a file, and every {PROCESSING_SECONDS} s spool-perfdata moves it to graphios.
 # The names of the fields are those of Graphios.
@@ -220,7 +244,9 @@ def _perfdata_file(kind: str, fields: Iterable[str], settings: Settings) -> str:
 
 
 def _examples(checks: Sequence[Check], settings: Settings) -> str:
-    first = [check.commands[0] for check in checks if not any(command.tap for command in check.commands)]
+    first = [
+        check.commands[0] for check in checks if not any(command.tap or command.special for command in check.commands)
+    ]
     everywhere = [group(command.name) for command in first if not command.server]
     only_there = [group(command.name) for command in first if command.server]
     wide = [group(command.name) for check in checks for command in check.commands if command.tap]
@@ -245,82 +271,7 @@ def _examples(checks: Sequence[Check], settings: Settings) -> str:
                 settings,
                 "Two hosts to begin with: change names and addresses, and save them under a name of your own.",
             ),
-            _define("host", node),
-            _define("host", server),
+            define("host", node),
+            define("host", server),
         )
     )
-
-
-def _unit(settings: Settings) -> str:
-    return header(
-        ROOM,
-        settings,
-        "graphios as a service. Goes to /etc/systemd/system/graphios.service; its configuration: /etc/graphios/graphios.ini,",
-        "or graphios.cfg of Graphios 2 where that is the only one there.",
-        "Before the first start:",
-        f"  install -d -o nagios -g nagios -m 0750 {settings.spool}",
-        f"  sudo -u nagios {settings.bindir}/graphios check-config",
-        "then: systemctl daemon-reload && systemctl enable --now graphios. After a change of the configuration: systemctl reload graphios.",
-    ) + _UNIT.format(bindir=settings.bindir, spool=settings.spool)
-
-
-# See systemd.service(5) and systemd.exec(5).
-_UNIT = """
-[Unit]
-Description=graphios, perfdata of Nagios to Graphite
-After=network-online.target
-Wants=network-online.target
-
-[Service]
-# It says itself when it is ready, and regularly that it is alive.
-Type=notify
-NotifyAccess=main
-WatchdogSec=120
-ExecStart={bindir}/graphios
-ExecReload=/bin/kill -HUP $MAINPID
-Restart=always
-RestartSec=5
-TimeoutStopSec=15
-
-User=nagios
-Group=nagios
-# /var/lib/graphios: progress, the replay window, what was rejected.
-StateDirectory=graphios
-StateDirectoryMode=0700
-# /run/graphios: status.json, for check_graphios and `graphios status`; kept when it stops, so that they can say so.
-RuntimeDirectory=graphios
-RuntimeDirectoryMode=0755
-RuntimeDirectoryPreserve=yes
-
-# Nothing else can be written. Further spools, and the directories of named pipes and of [file] backends, need a line of their own, in
-# /etc/systemd/system/graphios.service.d/paths.conf below [Service].
-ProtectSystem=strict
-ReadWritePaths=-{spool}
-
-NoNewPrivileges=yes
-CapabilityBoundingSet=
-ProtectHome=yes
-PrivateTmp=yes
-PrivateDevices=yes
-ProtectProc=invisible
-ProtectClock=yes
-ProtectHostname=yes
-ProtectControlGroups=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-RemoveIPC=yes
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources
-SystemCallErrorNumber=EPERM
-
-[Install]
-WantedBy=multi-user.target
-"""

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Sequence
 
 from checks.configuration.declared import ConfigurationError, about, parts, splits
+from checks.configuration.seattle import profile_alias, profile_commands
 from checks.configuration.settings import Settings, header
 from checks.options import Asked, UsageError
 from checks.plugin import Check, Command
@@ -23,7 +24,10 @@ _LONGEST_ARGUMENTS = 1500
 def files(checks: Sequence[Check], settings: Settings) -> dict[str, str]:
     """Return the files of the folder nrpe/. Raises ConfigurationError for arguments that a check does not take."""
     _verify(checks, settings)
-    found = {f"{check.name}.cfg": _snippet(check, settings) for check in checks}
+    if settings.profile:
+        found = {f"{settings.profile}.cfg": profile(checks, settings)}
+    else:
+        found = {f"{check.name}.cfg": _snippet(check, settings) for check in checks}
     found["nrpe_local.cfg"] = _local(settings)
     if settings.tls:
         found["nrpe_tls.cfg"] = tls(settings)
@@ -68,6 +72,25 @@ def _snippet(check: Check, settings: Settings) -> str:
                 f"Nagios needs the same number of parts: testbed-checks config nagios --parts {settings.parts}",
             ]
             blocks.append(_block(why, list(parts(check, command, settings.parts)), check, settings))
+    return "\n".join(blocks)
+
+
+def profile(checks: Sequence[Check], settings: Settings) -> str:
+    """Return NRPE's commands for hosts of one kind."""
+    name = settings.profile
+    lines = [
+        f"{profile_alias(name)}: what NRPE runs on these hosts.",
+        "",
+        "Goes to /etc/nagios/nrpe.d/ of each of them, with nrpe_local.cfg, and instead of the files of the checks, which define the same commands;",
+        "then: systemctl reload nagios-nrpe-server",
+        "Arguments are fixed: Debian's NRPE takes none from the network. Arguments of your own: make this file with",
+        f"  testbed-checks config nrpe --profile {name} --arguments CHECK='OPTIONS'",
+        f"or define a command with a name of your own in another file. {settings.bindir}/CHECK --help lists the options.",
+        "No sudo: the checks run as NRPE's own user and need no privileges.",
+    ]
+    blocks = [header(ROOM, settings, *lines)]
+    for check, command in profile_commands(name, checks):
+        blocks.append(_block([command.description], [command], check, settings))
     return "\n".join(blocks)
 
 

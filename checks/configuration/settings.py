@@ -8,6 +8,8 @@ import shlex
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from checks.configuration.seattle import PROFILES
+
 # Inside quotes or not, none of these means anything to a shell, to Nagios or to NRPE.
 _PATH = re.compile(r"/[^\s\"'$!;\\`&|<>*?(){}\[\]#~=\x00-\x1f\x7f]*")
 _PREFIX = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
@@ -31,6 +33,7 @@ class Settings(NamedTuple):
     spool: str = "/var/spool/graphios"
     prefix: str = "testbed"
     interval: int = 60
+    profile: str = ""
 
 
 DEFAULTS = Settings()
@@ -104,8 +107,15 @@ def _addresses(text: str) -> str:
     return text
 
 
+def _profile(text: str) -> str:
+    if text not in PROFILES:
+        raise ValueError(f"{text!r} is none of {', '.join(PROFILES)}")
+    return text
+
+
 OPTIONS = (
     Option("bindir", ("nrpe", "nagios"), _path, "DIR", "where the console scripts of testbed-checks are installed"),
+    Option("profile", ("nrpe",), _profile, "PROFILE", f"only what hosts of one kind need: {', '.join(PROFILES)}"),
     Option("parts", ("nrpe", "nagios"), _whole(2, _MOST_PARTS), "N", "into how many parts a check is split"),
     Option(
         "arguments", ("nrpe",), _arguments, "CHECK=TEXT", "more arguments for the commands of one check; repeatable"
