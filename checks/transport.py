@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 from urllib.parse import urljoin
 
 import requests
@@ -33,6 +33,7 @@ from checks.web import (
     NoAnswer,
     Page,
     Refused,
+    Request,
     TooLarge,
     Unreachable,
     Unresolvable,
@@ -43,16 +44,6 @@ from checks.web import (
 _CHUNK = 65536
 _LARGEST_ERROR_PAGE = 65536
 _HEADERS = {"User-Agent": f"testbed-checks/{VERSION}", "Accept": "*/*", "Accept-Encoding": "identity"}
-
-
-class Request(NamedTuple):
-    """What is asked: `ca` is a file of certificates to trust instead of the system's."""
-
-    method: str
-    url: str
-    body: bytes | None
-    headers: dict[str, str]
-    ca: str | None
 
 
 def exchange(request: Request, until: float, largest: int, file: IO[bytes] | None) -> Page:

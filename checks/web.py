@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import IO, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -80,6 +80,16 @@ class Page(NamedTuple):
     url: str
 
 
+class Request(NamedTuple):
+    """What is asked: `ca` is a file of certificates to trust instead of the system's."""
+
+    method: str
+    url: str
+    body: bytes | None
+    headers: dict[str, str]
+    ca: str | None
+
+
 class WrongStatus(WebError):
     """An XML-RPC call was answered with another HTTP status than 200; `page` is the answer."""
 
@@ -96,31 +106,40 @@ class Fault(WebError):
         self.code = code
 
 
-def get(url: str, until: float, largest: int, *, redirects: int = 0, ca: str | None = None) -> Page:
+def get(
+    url: str, until: float, largest: int, *, redirects: int = 0, hosts: Collection[str] = (), ca: str | None = None
+) -> Page:
     """Return what a GET is answered with, whatever its status.
 
     `until` is the moment of time.monotonic() at which waiting ends, whatever the server does; `largest` is in bytes. Up to `redirects` redirects
-    are followed, on the same host and never from https to http. `ca` is a file of certificates to trust instead of the system's.
+    are followed, on the same host or one of `hosts`, and never from https to http. `ca` is a file of certificates to trust instead of the system's.
     Raises WebError; a compressed answer, which nobody asked for, is Malformed.
     """
-    return _exchange("GET", url, until, largest, redirects=redirects, ca=ca)
+    return _exchange(Request("GET", url, None, {}, ca), until, largest, redirects=redirects, hosts=hosts)
 
 
 def post(
     url: str, body: bytes, headers: Mapping[str, str], until: float, largest: int, *, ca: str | None = None
 ) -> Page:
     """Return what a POST is answered with, whatever its status; see `get`. A redirect is never followed. Raises WebError."""
-    return _exchange("POST", url, until, largest, body=body, headers=headers, ca=ca)
+    return _exchange(Request("POST", url, body, dict(headers), ca), until, largest)
 
 
 def download(
-    url: str, file: IO[bytes], until: float, largest: int, *, redirects: int = 0, ca: str | None = None
+    url: str,
+    file: IO[bytes],
+    until: float,
+    largest: int,
+    *,
+    redirects: int = 0,
+    hosts: Collection[str] = (),
+    ca: str | None = None,
 ) -> Page:
     """Write the body of an answer with status 200 to `file`, as it is, also where its headers call it compressed; see `get`.
 
     Django and Apache say so of a .tgz that they send unchanged. Raises WebError, and OSError where `file` can't be written.
     """
-    return _exchange("GET", url, until, largest, redirects=redirects, file=file, ca=ca)
+    return _exchange(Request("GET", url, None, {}, ca), until, largest, redirects=redirects, hosts=hosts, file=file)
 
 
 def call(
@@ -172,43 +191,38 @@ def place(url: str) -> str:
 
 
 def _exchange(
-    method: str,
-    url: str,
+    request: Request,
     until: float,
     largest: int,
     *,
     redirects: int = 0,
-    body: bytes | None = None,
-    headers: Mapping[str, str] | None = None,
+    hosts: Collection[str] = (),
     file: IO[bytes] | None = None,
-    ca: str | None = None,
 ) -> Page:
     """Make one request, and those its redirects lead to."""
-    started = time.monotonic()
-    from checks.transport import Request, exchange
+    from checks.transport import exchange  # before the clock starts: our own imports are not the server's time
 
-    seen = {url}
+    started = time.monotonic()
+    seen = {request.url}
     while True:
-        page = exchange(Request(method, url, body, dict(headers or {}), ca), until, largest, file)
+        page = exchange(request, until, largest, file)
         if not (page.location and redirects):
             return page._replace(seconds=time.monotonic() - started)
-        _must_be_same_host(url, page.location)
+        _may_follow(request.url, page.location, hosts)
         if page.location in seen or len(seen) > redirects:
             raise Redirected("redirects in a loop", page.location)
-        url = page.location
-        seen.add(url)
+        request = request._replace(url=page.location)
+        seen.add(page.location)
 
 
-def _must_be_same_host(url: str, location: str) -> None:
-    """Raise Redirected where a redirect leaves the host, or safe ground."""
+def _may_follow(url: str, location: str, hosts: Collection[str]) -> None:
+    """Raise Redirected where a redirect leaves the hosts that may be asked, or safe ground."""
     try:
         read_url(location)
     except ValueError as error:
         raise Redirected("redirects to what is no URL", location) from error
     here, there = urlsplit(url), urlsplit(location)
-    if here.hostname != there.hostname:
+    if there.hostname != here.hostname and there.hostname not in hosts:
         raise Redirected(f"redirects to another host, {place(location)}", location)
     if (here.scheme, there.scheme) == ("https", "http"):
-        raise Redirected("redirects from https to http", location)
-    if here.scheme == there.scheme and place(url) != place(location):
-        raise Redirected(f"redirects to another port, {place(location)}", location)
+        raise Redirected(f"redirects from https to http, {place(location)}", location)

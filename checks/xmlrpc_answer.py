@@ -33,7 +33,7 @@ def decode(body: bytes) -> Any:
         raise
     except (
         Exception
-    ) as error:  # Unmarshaller raises whatever its parts raise: IndexError, KeyError, binascii.Error, decimal's ...
+    ) as error:  # whatever Unmarshaller's parts raise: IndexError, KeyError, binascii.Error, decimal's ...
         raise Malformed(f"the answer is not XML-RPC: {quoted(body)}") from error
     if not isinstance(answer, tuple) or len(answer) != 1:
         raise Malformed(f"the answer holds no single value: {quoted(body)}")
@@ -64,5 +64,5 @@ def _parse(body: bytes, values: client.Unmarshaller) -> None:
     parser.CharacterDataHandler = values.data
     # Entities are declared only in a document type, and XML-RPC has none.
     parser.StartDoctypeDeclHandler = refuse
-    values.xml("utf-8", None)
+    values.xml(None, None)  # expat gives text, not bytes of an encoding
     parser.Parse(body, True)
