@@ -1,0 +1,108 @@
+"""Whether a node is found in the advertise service: without that nobody can use it, however well its manager answers."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+from typing import NamedTuple
+
+from checks.node.trouble import place
+from checks.output import clean_name
+from checks.seattle.advertise import PORT, TcpAdvertise
+from checks.seattle.errors import SeattleError
+from checks.seattle.framing import addresses
+from checks.seattle.nodemanager import Answered
+from checks.seattle.nodes import ADDRESS, AFFIX, NAT, Advertised, Followed, Name, advertised, follow
+
+_SHOWN = 3
+_SERVER = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%]+)\]|(?P<host>[A-Za-z0-9._-]{1,253}))(?::(?P<port>\d{1,5}))?")
+
+
+class Server(NamedTuple):
+    """An advertise server."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return place(self)
+
+
+class Standing(NamedTuple):
+    """How the node stands in the advertise service: severity and what to say, lines for -v, and what was measured (None: nothing)."""
+
+    severity: str
+    text: str
+    lines: list[str]
+    found: Advertised | None
+
+
+def read_server(text: str) -> Server:
+    """Return the server written as HOST, HOST:PORT or [ADDRESS]:PORT. Raises ValueError."""
+    found = _SERVER.fullmatch(text) if text.isascii() else None
+    port = int(found["port"] or PORT) if found else 0
+    if not found or text.startswith("-") or not 0 < port < 65536:
+        raise ValueError(f"{text[:80]!r} is not HOST, HOST:PORT or [ADDRESS]:PORT")
+    return Server(found["six"] or found["host"], port)
+
+
+def look_up(server: Server, answered: Answered, severity: str, until: float) -> Standing:
+    """Ask the advertise service for the node's key; `severity` is that of a node that is not there. Never raises for what is there."""
+    service = TcpAdvertise(*server)
+    try:
+        found = advertised(service, answered.node.key, until)
+    except SeattleError as error:
+        said = f"not known whether the node is advertised: advertise server {server}: {error}; check that server"
+        return Standing("unknown", said, [], None)
+    if not found.names:
+        said = f"not advertised: {server} knows no address of {_at(answered)}; it should advertise every 5 minutes"
+        return Standing(severity, said, [], found)
+    led = follow(service, found.names, until)
+    lines = [f"advertised as {_shown(name)}{_leads(name, led)}" for name in found.names]
+    verdict, said = _verdict(found.names, led, answered)
+    return Standing(verdict, said, lines, found)
+
+
+def _verdict(names: list[Name], led: dict[bytes, Followed], answered: Answered) -> tuple[str, str]:
+    hosts = _hosts(answered)
+    own_name = answered.node.key.node_name()
+    here = [name for name in names if name.port == answered.port or name.value.endswith(b":%d" % answered.port)]
+    if any(name.kind == NAT or (name.kind == ADDRESS and name.host in hosts) for name in here):
+        return "ok", ""
+    by_name = [name for name in here if name.value.startswith(own_name)]
+    if not by_name:
+        as_what = ", ".join(map(_shown, names[:_SHOWN])) + (" ..." if len(names) > _SHOWN else "")
+        return "warning", f"advertised as {as_what}, but it answers at {_at(answered)}: users are led elsewhere"
+    affix = [name for name in by_name if name.kind == AFFIX]
+    if affix and not any(name.value in led for name in affix):
+        return "unknown", f"not known whether its Affix name {_shown(affix[0])} leads anywhere: no time left to look"
+    if affix and not any(led[name.value].addresses for name in affix if name.value in led):
+        why = led[affix[0].value].why
+        return "warning", f"advertised by its Affix name {_shown(affix[0])}, which leads nowhere: {why}"
+    return "ok", ""
+
+
+def _hosts(answered: Answered) -> set[str]:
+    """Return the addresses that mean this node: what it calls itself, and where it answered."""
+    hosts = {answered.node.name, answered.host}
+    with contextlib.suppress(SeattleError):  # it has just been resolved
+        hosts |= {str(address[0]) for _, address in addresses(answered.host, answered.port, socket.SOCK_STREAM)}
+    return hosts
+
+
+def _leads(name: Name, led: dict[bytes, Followed]) -> str:
+    if name.kind != AFFIX:
+        return ""
+    if name.value not in led:
+        return ", an Affix name that was not looked up: no time left"
+    followed = led[name.value]
+    return f", an Affix name that leads to {', '.join(followed.addresses[:_SHOWN]) or f'nothing: {followed.why}'}"
+
+
+def _shown(name: Name) -> str:
+    return clean_name(f"{name.host[:60]}:{name.port}" if name.port else name.host)
+
+
+def _at(answered: Answered) -> str:
+    return place((answered.host, answered.port))
