@@ -1,0 +1,1 @@
+"""What check_software_update is made of: the update site, a node's installation, and the process that keeps the two the same."""

@@ -1,0 +1,85 @@
+"""A node as far as updates go: what its updater trusts, the metainfo it took last, its files against the site's, and the updater's process."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from checks.output import clean_name
+from checks.seattle.errors import Malformed
+from checks.seattle.metainfo import Metainfo, Pinned
+from checks.update import install
+from checks.update.install import UPDATER, Comparison
+from checks.update.process import Updater, find_updater
+
+
+class Node(NamedTuple):
+    """What was found. `behind` is the number of seconds since the site's metainfo was signed while the local one is older, 0 where it is not;
+    it and `comparison` are None where that can't be known. `troubles` says what is wrong and what could not be found out, each with its severity.
+    """
+
+    comparison: Comparison | None
+    behind: float | None
+    updater: Updater
+    troubles: tuple[tuple[str, str], ...]
+
+
+def read_installed(folder: Path) -> Pinned | str:
+    """Return what the installed updater trusts, or why that is not known."""
+    try:
+        return install.read_pinned(folder)
+    except OSError as error:
+        return f"{clean_name(str(folder / UPDATER))}: {error.strerror or error}"
+    except Malformed as error:
+        return f"{clean_name(str(folder / UPDATER))}: {error}"
+
+
+def look_at(
+    folder: Path, lock_folder: Path, site: Metainfo | None, ignore: Sequence[re.Pattern[str]], until: float, now: float
+) -> Node:
+    """Return what is found in `folder`, compared with the site's metainfo; only its process where there is none.
+
+    `until` is the moment of time.monotonic() at which no other file is read; `now` is in seconds since 1970.
+    """
+    updater = find_updater(lock_folder)
+    if site is None:
+        return Node(None, None, updater, ())
+    troubles: list[tuple[str, str]] = []
+    comparison = None
+    try:
+        comparison = install.compare(folder, site.entries, ignore, until)
+    except OSError as error:
+        troubles.append((f"{clean_name(str(folder))} can't be read: {error.strerror or error}", "unknown"))
+    else:
+        troubles += _not_compared(comparison)
+    behind, trouble = _behind(folder, site, now)
+    return Node(comparison, behind, updater, (*troubles, *trouble))
+
+
+def _not_compared(comparison: Comparison) -> list[tuple[str, str]]:
+    said = []
+    if comparison.unreadable:
+        name, why = comparison.unreadable[0]
+        more = f" and {len(comparison.unreadable) - 1} more" if len(comparison.unreadable) > 1 else ""
+        said.append((f"local {clean_name(name)}{more} can't be read: {why}", "unknown"))
+    if comparison.late:
+        said.append((f"time was up before {comparison.late} local files were compared: a longer -t", "unknown"))
+    return said
+
+
+def _behind(folder: Path, site: Metainfo, now: float) -> tuple[float | None, list[tuple[str, str]]]:
+    path = clean_name(str(folder / "metainfo"))
+    try:
+        local = install.read_metainfo(folder)
+    except OSError as error:
+        return None, [(f"{path}: {error.strerror or error}", "unknown")]
+    except Malformed as error:
+        return None, [(f"{path} is not to be used ({error}): remove it, the updater fetches it anew", "warning")]
+    if local is None or site.signed is None or local.signed is None:
+        return None, []
+    if local.signed > site.signed:
+        said = f"{path} is newer than the site's, which this node refuses: was the site set back? Re-sign it with writemetainfo.py"
+        return 0.0, [(said, "warning")]
+    return (max(now - site.signed, 0.0) if local.signed < site.signed else 0.0), []

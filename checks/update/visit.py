@@ -1,0 +1,60 @@
+"""One visit of an update site: a look at it, and a second one before an alarm, because a push that is going on looks like a broken site."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+from checks import web
+from checks.seattle.keys import PublicKey
+from checks.seattle.metainfo import Metainfo
+from checks.update.site import Sample, SiteError, check_files, choose, fetch, read, trusted
+
+
+class Plan(NamedTuple):
+    """What is to be looked at. `key` is the pinned key and `where` it comes from; `files` of them are checked, None for all; `timeout` in seconds."""
+
+    url: str
+    key: PublicKey | None
+    where: str
+    files: int | None
+    timeout: float
+
+
+class Visit(NamedTuple):
+    """What a visit found: a trusted metainfo or `error`; `seconds` is what metainfo took, None where it did not come."""
+
+    metainfo: Metainfo | None
+    error: SiteError | None
+    seconds: float | None
+    sample: Sample
+
+
+def visit(plan: Plan, until: float) -> Visit:
+    """Look at the site, and again where a push could be why something is wrong; all ends at `until` of time.monotonic()."""
+    found = _look(plan, until, None)
+    pause = min(1.0, plan.timeout / 10)
+    again = found.error.again if found.error else bool(found.sample.wrong)
+    if not again or time.monotonic() + 2 * pause > until:
+        return found
+    time.sleep(pause)
+    return _look(plan, until, found)
+
+
+def _look(plan: Plan, until: float, earlier: Visit | None) -> Visit:
+    seconds = None
+    try:
+        data, seconds = fetch(plan.url, until)
+        place = web.place(plan.url)
+        metainfo = read(data, place)
+        if plan.key:
+            trusted(metainfo, plan.key, plan.where, place)
+    except SiteError as error:
+        return Visit(None, error, seconds, Sample())
+    each = plan.timeout / 5
+    files_until = min(time.monotonic() + 2 * each, until - each)
+    if earlier and earlier.metainfo == metainfo:
+        entries = [*(wrong.entry for wrong in earlier.sample.wrong), *earlier.sample.rest]
+        return Visit(metainfo, None, seconds, check_files(plan.url, entries, files_until, each).after(earlier.sample))
+    entries = choose(metainfo.entries, plan.files, time.time())
+    return Visit(metainfo, None, seconds, check_files(plan.url, entries, files_until, each))
