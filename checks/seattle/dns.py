@@ -12,8 +12,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from checks.seattle.errors import Malformed, NoAnswer, Refused, SeattleError, Unreachable, quoted
 from checks.seattle.framing import addresses, time_left
@@ -194,10 +193,8 @@ class NameServer:
             self._socket.close()
             raise Unreachable(f"can't be asked: {error.strerror or error}") from error
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def close(self) -> None:
+        """Give the socket back; later answers are not taken."""
         self._socket.close()
 
     def rest(self) -> None:
@@ -255,6 +252,8 @@ class NameServer:
                 break
             except OSError as error:
                 asked.failed_by(error)
+                if asked.conclusion():
+                    return None
                 break
             if data[:2] in self._earlier:
                 continue

@@ -30,6 +30,8 @@ MANNERS = (
     "formerr",
     "second",
 )
+# What was announced when the exchanges were captured.
+CAPTURED = {f"hello.{ZONE}": ["192.0.2.7"], f"multi.{ZONE}": ["192.0.2.8", "192.0.2.9"]}
 BEHIND = ("up", "down", "hung")
 _KNOWN_TYPES = {*range(1, 17), 252, 253, 254, 255}
 _LOOKED_UP = {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 15}
@@ -48,7 +50,7 @@ class Question(NamedTuple):
 
 
 class Zenodotus(serving.Serving):
-    """Answers from an advertise server, or from `names` (name: values) where there is none.
+    """Answers from an advertise server, or from `names` (name: values; those of the capture where none are given) where there is none.
 
     `behind` says how the advertise service is then: "up", "down" (refuses) or "hung" (fails after `patience` seconds). `work` is how long a
     query takes. After 8 of 60 answers the client's address stays blocked for `settling` seconds.
@@ -72,7 +74,7 @@ class Zenodotus(serving.Serving):
     ) -> None:
         super().__init__(port, manner)
         self.advertise, self.zone, self.behind, self.patience = advertise, zone, behind, patience
-        self.names = {} if names is None else names
+        self.names = dict(CAPTURED) if names is None else names
         self.work, self.settling = work, settling
         self.dropped = 0
         self._random = random.Random(seed)
@@ -157,6 +159,8 @@ class Zenodotus(serving.Serving):
         if question.kind == 1 and question.name in static:
             return answer(data, question, [static[question.name]])
         try:
+            if question.kind == 1 and question.name.endswith(self.zone) and "." in question.name[:-28]:
+                return self._delegated(data, question)
             values = self._look_up(question.name)
         except SeattleError:
             return error(data, SERVFAIL)
@@ -164,6 +168,19 @@ class Zenodotus(serving.Serving):
         if question.kind != 1 or not values or not all(is_taken(value) for value in values):
             return error(data, NXDOMAIN)
         return answer(data, question, values)
+
+    def _delegated(self, data: bytes, question: Question) -> bytes:
+        """Return what the real server says of a name with a dot before its last 28 characters: its zone had a longer name once."""
+        name = question.name[:-28].split(".")[-1] + "." + self.zone
+        servers = self._look_up(f"NS {name}")
+        whole = answer(data, question, [])
+        for server in servers:
+            labels = b"".join(bytes([len(label)]) + label.encode("latin-1") for label in server.split(".")) + b"\0"
+            at = 0xC000 + whole.find(
+                b"".join(bytes([len(label)]) + label.encode("latin-1") for label in name.split("."))
+            )
+            whole += at.to_bytes(2, "big") + b"\0\2\0\1\0\0\0\0" + len(labels).to_bytes(2, "big") + labels
+        return whole[:8] + len(servers).to_bytes(2, "big") + whole[10:] if servers else error(data, NXDOMAIN)
 
     def _look_up(self, name: str) -> list[str]:
         """Return the values announced under a name. Raises SeattleError."""

@@ -1,0 +1,1 @@
+"""What check_zenodotus asks, and what an operator is told when it goes wrong."""
