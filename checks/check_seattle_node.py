@@ -5,7 +5,7 @@ the others), and by the limits given: vessels in each status, unassigned vessels
 everybody may ask, without a key. Needs to reach the node's port: without -p the ports on which node managers listen are tried in order.
 
 A healthy node manager takes up to 1.1 s, for it looks for work once a second, and one client that says nothing holds its only worker for
-10 s: hence -w 5 and -t 20 (over NRPE -t 13). It is asked once, and again only where it hung up without an answer. On the node itself it listens
+10 s: hence -w 5 and -t 20 (over NRPE -t 14). It is asked once, and again only where it hung up without an answer. On the node itself it listens
 at the address the node has towards others, not at 127.0.0.1; without -H both are tried.
 
 --status-warning and --status-critical take STATUS=RANGE, such as Stale=0 or 'Stopped|Terminated=5', or a RANGE for each status; statuses: Fresh,
@@ -20,8 +20,9 @@ import time
 from collections.abc import Iterator, Sequence
 
 from checks.deadline import last_moment
-from checks.node import advertised, report, trouble
+from checks.node import report, trouble
 from checks.node.limits import StatusRules, StatusWarnings
+from checks.node.server import read_server
 from checks.node.states import key_of, state_keys, states
 from checks.options import UsageError, telling
 from checks.output import clean_name, perfdata
@@ -67,7 +68,7 @@ MEASURES = (
 COMMANDS = (
     Command(
         "check_seattle_node",
-        "-t 13",
+        "-t 14",
         "the node manager of a Seattle node, and its vessels by status",
         network="-H '$HOSTADDRESS$' $_HOSTNODE_OPTIONS$",
         special=True,
@@ -75,7 +76,7 @@ COMMANDS = (
     ),
     Command(
         "check_seattle_node_advertised",
-        "-t 13 --advertise-host advertiseserver_v2.poly.edu",
+        "-t 14 --advertise-host advertiseserver_v2.poly.edu",
         "whether a Seattle node is found in the advertise service",
         network="-H '$HOSTADDRESS$' --advertise-host '$_HOSTADVERTISE_HOST$' $_HOSTNODE_OPTIONS$",
         special=True,
@@ -116,7 +117,7 @@ def options(parser: Options) -> None:
     said = f"show resources of the vessels in LIST, such as v2,{OFFCUT}; without LIST of the first {_MOST_RESOURCES}"
     parser.add("--resources", type=telling(_names), metavar="LIST", help=said, nargs="?", const=())
     said = "look the node up at this advertise server"
-    parser.typed("--advertise-host", read=advertised.read_server, metavar="HOST[:PORT]", help=said)
+    parser.typed("--advertise-host", read=read_server, metavar="HOST[:PORT]", help=said)
     severities: dict[str, object] = {"choices": tuple(SEVERITIES), "metavar": "STATE"}
     said = f"state of a node that is not advertised: {', '.join(SEVERITIES)}"
     parser.add("--not-advertised-severity", default="critical", help=said, **severities)
@@ -222,6 +223,8 @@ class SeattleNode(Resource):
 
     def _look_up(self, answered: Answered) -> Iterator[Metric]:
         """Yield how the node stands in the advertise service."""
+        from checks.node import advertised  # most runs don't ask there
+
         opts = self.opts
         # What hangs there leaves half of the time for the resources.
         left = time_left(self._until) / (2 if opts.resources is not None else 1)

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import socket
 from typing import NamedTuple
 
-from checks.node.trouble import place
+from checks.node.server import Server
+from checks.node.trouble import LOG, place
 from checks.output import clean_name
-from checks.seattle.advertise import PORT, TcpAdvertise
+from checks.seattle.advertise import TcpAdvertise
 from checks.seattle.errors import SeattleError
 from checks.seattle.framing import addresses
 from checks.seattle.nodemanager import Answered
 from checks.seattle.nodes import ADDRESS, AFFIX, NAT, Advertised, Followed, Name, advertised, follow
 
 _SHOWN = 3
-_SERVER = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%]+)\]|(?P<host>[A-Za-z0-9._-]{1,253}))(?::(?P<port>\d{1,5}))?")
-
-
-class Server(NamedTuple):
-    """An advertise server."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return place(self)
 
 
 class Standing(NamedTuple):
@@ -38,15 +27,6 @@ class Standing(NamedTuple):
     found: Advertised | None
 
 
-def read_server(text: str) -> Server:
-    """Return the server written as HOST, HOST:PORT or [ADDRESS]:PORT. Raises ValueError."""
-    found = _SERVER.fullmatch(text) if text.isascii() else None
-    port = int(found["port"] or PORT) if found else 0
-    if not found or text.startswith("-") or not 0 < port < 65536:
-        raise ValueError(f"{text[:80]!r} is not HOST, HOST:PORT or [ADDRESS]:PORT")
-    return Server(found["six"] or found["host"], port)
-
-
 def look_up(server: Server, answered: Answered, severity: str, until: float) -> Standing:
     """Ask the advertise service for the node's key; `severity` is that of a node that is not there. Never raises for what is there."""
     service = TcpAdvertise(*server)
@@ -56,7 +36,7 @@ def look_up(server: Server, answered: Answered, severity: str, until: float) -> 
         said = f"not known whether the node is advertised: advertise server {server}: {error}; check that server"
         return Standing("unknown", said, [], None)
     if not found.names:
-        said = f"not advertised: {server} knows no address of {_at(answered)}; it should advertise every 5 minutes"
+        said = f"not advertised: {server} knows no address under the key of {_at(answered)}; {LOG}"
         return Standing(severity, said, [], found)
     led = follow(service, found.names, until)
     lines = [f"advertised as {_shown(name)}{_leads(name, led)}" for name in found.names]

@@ -10,7 +10,7 @@ from checks.seattle.nodemanager import Target, Told
 
 # What tells most about a node manager comes first.
 _TELLING = (Told, NoAnswer, EmptyAnswer, Malformed, Unreachable, Unresolvable)
-_LOG = "see nodemanager.old and .new in its service vessel"
+LOG = "see nodemanager.old and .new in its service vessel"
 
 
 def explain(failures: dict[Target, SeattleError]) -> tuple[str, str]:
@@ -73,11 +73,11 @@ def _all_refused(targets: list[Target]) -> str:
 def _one(target: Target, error: SeattleError) -> str:
     where, said = place(target), clean_text(str(error))
     if isinstance(error, Told):
-        return f"{where} answers GetVessels with {said}; {_LOG}"
+        return f"{where} answers GetVessels with {said}; {LOG}"
     if isinstance(error, NoAnswer):
         return f"{where} takes connections but never answers: the node manager hangs, restart it"
     if isinstance(error, EmptyAnswer):
-        return f"{where} closes connections unanswered, twice: too many of them, or it fails; {_LOG}"
+        return f"{where} closes connections unanswered, twice: too many of them, or it fails; {LOG}"
     if isinstance(error, Malformed):
         return f"{where} does not answer as a node manager: {said}; look what listens there"
     return f"{where}: {said}: is the host up, and its port open? Or the node manager hangs"
