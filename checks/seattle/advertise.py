@@ -6,19 +6,26 @@ an error: they answer nothing, or close the connection.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
 from typing import Any, NamedTuple
 
 from checks.seattle import framing
-from checks.seattle.errors import Malformed, NoAnswer, Refused, SeattleError, Unreachable, quoted
+from checks.seattle.errors import EmptyAnswer, Malformed, NoAnswer, Refused, SeattleError, Unreachable, quoted
 from checks.seattle.framing import addresses, time_left
 from checks.seattle.serialization import dumps, loads
 
 PORT = 10102
 ALL_VALUES = 10 * 1024 * 1024
 """How many values to ask for when all are wanted: as Seattle's clearinghouse does; a server may ignore it."""
+PROBE_VALUE = b"192.0.2.1"
+"""What every probe puts, under a fresh key: an address for documentation (RFC 5737).
+
+advertiseserver_v2.r2py ends when a value expires that is not the last of its key (tried on the real one), and under %all the values of two
+probes are just that. The same value again only lives longer there; that a key is fresh is enough, no answer to an older probe can have it.
+"""
 # How long seattlelib's client waits for each of its datagrams before it sends the next.
 _PATIENCE = (1.0, 2.0, 4.0, 8.0)
 _LARGEST_DATAGRAM = 65536
@@ -100,10 +107,28 @@ class UdpAdvertise:
         raise refused
 
 
+Service = TcpAdvertise | UdpAdvertise
+
+
+def experimental_port_answers(host: str, port: int, until: float) -> bool:
+    """Return whether advertiseserver.py's experimental UDP port answers, which takes the requests of TCP without a length before them.
+
+    The process that has it open is alive, whether its TCP port is or not. Asks until the moment `until`. Raises Unresolvable.
+    """
+    for family, address in addresses(host, port, socket.SOCK_DGRAM):
+        with socket.socket(family, socket.SOCK_DGRAM) as connection, contextlib.suppress(OSError, SeattleError):
+            connection.connect(address)
+            connection.settimeout(time_left(until))
+            connection.send(dumps((b"GET", os.urandom(8).hex().encode("ascii"), 1)))
+            reply = loads(connection.recv(_LARGEST_DATAGRAM))
+            return type(reply) is tuple and reply[:1] == (b"OK",)
+    return False
+
+
 def _exchange(
     connection: socket.socket, data: bytes, asked: bytes, length: int, until: float
 ) -> tuple[tuple[Any, ...], bytes]:
-    """Send until an answer with the id `asked` comes. Raises NoAnswer, Malformed and OSError."""
+    """Send until an answer with the id `asked` comes. Raises NoAnswer, EmptyAnswer, Malformed and OSError."""
     stray = b""
     patience = iter(_PATIENCE)
     while time.monotonic() < until:
@@ -115,6 +140,8 @@ def _exchange(
                 datagram = connection.recv(_LARGEST_DATAGRAM)
             except TimeoutError:
                 break
+            if not datagram:
+                raise EmptyAnswer("an empty datagram")
             reply = loads(datagram)
             if type(reply) is not tuple or len(reply) != length or reply[0] != b"OK":
                 raise Malformed(f"no answer to this request: {quoted(datagram)}")

@@ -33,6 +33,8 @@ class Table:
         self._swept = 0
         self._counted = 0
         self._values: dict[bytes, list[tuple[bytes, float]]] = {}
+        self.dead = False
+        """Whether the server has ended by itself: generation 2 does where a value expires that is not the last of its key."""
 
     def skip(self, seconds: float) -> None:
         """Let time pass for this server alone."""
@@ -78,9 +80,10 @@ class Table:
             if not self._values:  # the bug: who sweeps an empty table does not note the time
                 break
             passed, self._counted = second - self._counted, second
-            self._values = {
-                key: [(value, left - passed) for value, left in entries] for key, entries in self._values.items()
-            }
+            for key, entries in self._values.items():
+                self._values[key] = [(value, left - passed) for value, left in entries]
+                # The other bug: only where nothing stands behind what expires, the walk through the list ends well.
+                self.dead = self.dead or any(left <= passed for _, left in entries[:-1])
             self._keep(0)
 
     def _keep(self, beyond: float) -> None:
@@ -97,6 +100,8 @@ class _Answering(Serving):
         self.lie = lie
         self.manners: list[str] = []
         """Manners of the next answers, before `manner` holds."""
+        self.loses = 0
+        """How many of the next values are acknowledged and lost."""
         self.generation = generation
 
     def reply(self, request: Any) -> list[Any]:
@@ -108,7 +113,9 @@ class _Answering(Serving):
         if [type(argument) for argument in arguments] != kinds or arguments[-1] <= 0:
             raise _Bad
         if verb == b"PUT":
-            if self.lie != "forgets":
+            if self.loses:
+                self.loses -= 1
+            elif self.lie != "forgets":
                 self.table.put(arguments[0], b"another" if self.lie == "foreign" else arguments[1], arguments[2])
             return []
         return [self.table.get(arguments[0], arguments[1])]
@@ -160,6 +167,9 @@ class AdvertiseServer(_Answering):
             self.requests.append(body)
             request = loads(body)
             found = self.reply(request)
+            if self.table.dead:
+                self.stop()
+                return
             reply = dumps((b"OK", *found)) if found else b"SNO" if self.lie == "refuses" else b"SOK"
         except (_Bad, Malformed, EOFError):
             if self.generation == 1:

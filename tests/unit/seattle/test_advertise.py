@@ -143,6 +143,21 @@ def test_generation_1_forgets_late_and_generation_2_early():
         assert clients[0].get(KEY, 10, soon()).values == []
 
 
+def test_generation_2_ends_when_a_value_expires_that_is_not_the_last_of_its_key():
+    with AdvertiseServer(2) as server:
+        client = TcpAdvertise("127.0.0.1", server.port)
+        client.put(b"k1", b"v1", 3, soon())
+        server.table.skip(5)
+        client.put(b"k2", b"v2", 3, soon())
+        client.put(b"k3", b"v3", 60, soon())
+        assert client.get(b"k2", 10, soon()).values == [b"v2"]
+        server.table.skip(5)
+        with pytest.raises(EmptyAnswer):
+            client.get(b"k3", 10, soon())
+        with pytest.raises(Refused):
+            client.get(b"k3", 10, soon())
+
+
 # The clients
 
 
@@ -223,7 +238,7 @@ def test_nothing_listens():
 
 
 @pytest.mark.parametrize(
-    ("manner", "error"), [("silent", NoAnswer), ("empty", Malformed), ("cut", Malformed), ("junk", Malformed)]
+    ("manner", "error"), [("silent", NoAnswer), ("empty", EmptyAnswer), ("cut", Malformed), ("junk", Malformed)]
 )
 def test_each_way_to_fail_over_udp_has_its_name(manner, error):
     with UdpAdvertiseServer(manner=manner) as server, pytest.raises(error):
