@@ -64,5 +64,5 @@ def _parse(body: bytes, values: client.Unmarshaller) -> None:
     parser.CharacterDataHandler = values.data
     # Entities are declared only in a document type, and XML-RPC has none.
     parser.StartDoctypeDeclHandler = refuse
-    values.xml(None, None)  # expat gives text, not bytes of an encoding
+    values.xml("", None)  # no encoding: expat gives text
     parser.Parse(body, True)
