@@ -168,13 +168,13 @@ class SeattleNode(Resource):
         opts = self.opts
         self._owner = key_of(opts.owner) if opts.owner else None
         keys = state_keys(opts.state_keys) if opts.state_keys else {}
-        targets = _targets(opts)
+        targets, started = _targets(opts), time.monotonic()
         try:
             with stage(f"asking {targets[0][0]} for its vessels"):
                 answered = nodemanager.find(targets, self._until)
         except NotFound as error:
             severity, said = trouble.explain(error.failures)
-            self._notes += trouble.notes(error.failures, opts.timeout * 0.85)
+            self._notes += trouble.notes(error.failures, time.monotonic() - started)
             yield Metric(said, severity, context="finding")
             return
         yield from self._judge(answered, keys)
@@ -199,7 +199,7 @@ class SeattleNode(Resource):
         if reply.tries > 1:
             self._notes.append("the first connection was closed unanswered: too many from this address at that moment")
         yield Metric("", counts.total, context="vessels")
-        for status, number in counts.statuses.items():
+        for status, number in reversed(counts.statuses.items()):
             which = report.named(node, status) if number else ""
             name = f"{status}\0vessels ({which}):" if which else status
             yield Metric(name, number, context="status")

@@ -30,6 +30,8 @@ def notes(failures: dict[Target, SeattleError], waited: float) -> list[str]:
     said = others({target: error for target, error in failures.items() if target != told})
     if isinstance(failures[told], NoAnswer):
         said.append(f"waited {waited:.3g} s; each idle client holds the only worker for 10 s: look for these too")
+    if isinstance(failures[told], EmptyAnswer):
+        said.append(f"it takes 5 connections from one address at a time; {LOG}")
     if isinstance(failures[told], Refused) and all(host.startswith("127.") for host, _ in failures):
         said.append(
             f"a node manager listens at the address its host has towards others, not at {told[0]}: leave -H out"
@@ -77,7 +79,7 @@ def _one(target: Target, error: SeattleError) -> str:
     if isinstance(error, NoAnswer):
         return f"{where} takes connections but never answers: the node manager hangs, restart it"
     if isinstance(error, EmptyAnswer):
-        return f"{where} closes connections unanswered, twice: too many of them, or it fails; {LOG}"
+        return f"{where} closes connections unanswered, twice: too many from this address, or see its log"
     if isinstance(error, Malformed):
         return f"{where} does not answer as a node manager: {said}; look what listens there"
     return f"{where}: {said}: is the host up, and its port open? Or the node manager hangs"
