@@ -6,11 +6,12 @@ define: generic-host, generic-service, admins, 24x7, check-host-alive. No name o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from checks.configuration import seattle_nagios
 from checks.configuration.declared import about, parts, splits
-from checks.configuration.objects import define, group, minutes, postfix
+from checks.configuration.objects import define, group, minutes, postfix, retry_seconds
 from checks.configuration.settings import Settings, header
 from checks.configuration.unit import unit
 from checks.plugin import Check, Command
@@ -19,7 +20,6 @@ ROOM = "nagios"
 CHECK_NRPE_TIMEOUT = 20
 SERVICE_CHECK_TIMEOUT = 60
 PROCESSING_SECONDS = 15
-_LONGEST_RETRY = 900
 _TLS_DIR = "/etc/nagios4/tls"
 
 # A tab ends a field and plugins can print one, so what they print comes last.
@@ -136,8 +136,8 @@ def _services(check: Check, settings: Settings) -> str:
             settings,
             f"{check.name}: {about(check)}",
             "",
-            "A host gets a service by joining its hostgroup; a host in several of the hostgroups below gets the last one only, so that each value",
-            "takes one road. Of a template of the same name you can make services of your own.",
+            "A host gets a service by joining its hostgroup. Of a template of the same name you can make services of your own.",
+            *_one_road(check),
         )
     ]
     for name, description, commands, better in _offers(check, settings):
@@ -154,6 +154,12 @@ def _services(check: Check, settings: Settings) -> str:
             }
             blocks.append(define("service", directives))
     return "\n".join(blocks)
+
+
+def _one_road(check: Check) -> list[str]:
+    if all(command.special for command in check.commands):
+        return []
+    return ["A host in several of the hostgroups below gets the last one only, so that each value takes one road."]
 
 
 def _offers(check: Check, settings: Settings) -> list[tuple[str, str, list[Command], list[str]]]:
@@ -179,27 +185,24 @@ def asked(command: Command, settings: Settings) -> str:
 
 def _direct(check: Check, command: Command, settings: Settings) -> str:
     line = f"{settings.bindir}/{check.name} {command.network} $ARG1$"
-    return (
-        "# The monitoring server asks the host itself; NRPE's command of the same name is for what it can't reach.\n"
-        "# More arguments: check_command "
-        f"{group(command.name)}!ARGUMENTS\n"
-        + define("command", {"command_name": group(command.name), "command_line": line})
-    )
+    said = [
+        "# The monitoring server asks the host itself; NRPE's command of the same name is for what it can't reach.",
+        f"# More arguments: check_command {group(command.name)}!ARGUMENTS",
+    ]
+    if variables := re.findall(r"\$_HOST(\w+)\$", command.network):
+        names = ", ".join(f"_{name}" for name in variables)
+        said.append(f"# The host needs {names}: the template {seattle_nagios.HOST} of seattle.cfg has them.")
+    return "\n".join(said) + "\n" + define("command", {"command_name": group(command.name), "command_line": line})
 
 
 def _template(name: str, description: str, commands: Sequence[Command], check: Check, settings: Settings) -> str:
     base = "testbed-tap-service" if commands[0].tap else "testbed-service"
     directives = {"name": group(name), "use": base, "register": 0}
     if commands[0].interval > settings.interval:
-        every = commands[0].interval
-        directives |= {"check_interval": minutes(every), "retry_interval": minutes(_retry(every, settings))}
+        directives["check_interval"] = minutes(commands[0].interval)
+        directives["retry_interval"] = minutes(retry_seconds(commands[0], settings))
     directives["_GRAPHITEPOSTFIX"] = postfix(check, commands[0])
     return f"# {description}\n" + define("service", directives)
-
-
-def _retry(every: int, settings: Settings) -> float:
-    """How long Nagios waits, in seconds, before it looks again at what has just failed."""
-    return max(settings.interval, min(every / 5, _LONGEST_RETRY))
 
 
 def _main(settings: Settings) -> str:
@@ -217,10 +220,8 @@ service_check_timeout={SERVICE_CHECK_TIMEOUT}
 # The hostgroups of checks that no host uses are empty.
 allow_empty_hostgroup_assignment=1
 
-# What depends on a dead service keeps quiet at once, not only when Nagios has tried that service often enough to call it dead for good; and
-# Nagios looks at it before it tells anybody of what depends on it.
+# Of what depends on a service nobody is told as soon as that fails, not only when Nagios has tried it often enough to call it dead.
 soft_state_dependencies=1
-enable_predictive_service_dependency_checks=1
 
 # Nagios collects perfdata in a file, and every {PROCESSING_SECONDS} s spool-perfdata moves it to graphios.
 # The names of the fields are those of Graphios.

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from checks.configuration.settings import Settings
 from checks.plugin import Check, Command
+
+_LONGEST_RETRY = 900
 
 
 def define(kind: str, directives: Mapping[str, object]) -> str:
@@ -27,6 +30,12 @@ def postfix(check: Check, command: Command) -> str:
     The commands of a check that are special run beside each other on one host, so each has names of its own; of the others a host has one only.
     """
     return (command if command.special else check).name.removeprefix("check_")
+
+
+def retry_seconds(command: Command | None, settings: Settings) -> float:
+    """Return how long Nagios waits before it looks again at what has just failed; None is a standard plugin."""
+    every = max(command.interval if command else 0, settings.interval)
+    return max(settings.interval, min(every / 5, _LONGEST_RETRY))
 
 
 def minutes(seconds: float) -> str:

@@ -33,12 +33,16 @@ class Role(NamedTuple):
 
 
 class Dependence(NamedTuple):
-    """While `master` of the hosts of `role` is down, nobody is told of the dependents: those of the same host, or of all hosts of `where`."""
+    """While `master` of the hosts of `role` is down, nobody is told of the dependents: those of the same host, or of all hosts of `where`.
+
+    `blind`: they can't see anything then, and are not run. What they look for comes back only later than the master.
+    """
 
     role: str
     master: str
     dependents: tuple[str, ...]
     where: str = ""
+    blind: bool = False
 
 
 ROLES = (
@@ -95,11 +99,11 @@ ROLES = (
     ),
 )
 
-# Where several are down at once, the one that says most is told: first the host, then NRPE or the service, then what looks into it.
+# Of several that one dead service turns red, the service itself is told, and not what looks into it or through it.
 DEPENDENCES = (
-    Dependence("main-server", "check_advertise_server", ("check_advertise_server_states",)),
+    Dependence("main-server", "check_advertise_server", ("check_advertise_server_states",), blind=True),
     Dependence("main-server", "check_advertise_server", ("check_zenodotus",), "zenodotus"),
-    Dependence("main-server", "check_advertise_server", ("check_seattle_node_advertised",), "node"),
+    Dependence("main-server", "check_advertise_server", ("check_seattle_node_advertised",), "node", blind=True),
     Dependence("server", "check_advertise_server", ("check_seattle_processes_server",)),
     Dependence("clearinghouse", HTTP, ("check_seattle_processes_clearinghouse",)),
     Dependence("builder", HTTP, ("check_installer_builder", "check_installer_builder_download")),
@@ -111,6 +115,8 @@ DEPENDENCES = (
 )
 
 PROFILES = tuple(role.profile for role in ROLES if role.profile)
+# Nodes advertise every 300 s: so long it takes until all are found again after the advertise server was restarted.
+BACK_AFTER = 300
 # Seattle's own limits, whatever the default may become: more than 90 percent used, more than 95.
 _LIMITS = {"check_disk": "-w 90 -c 95"}
 

@@ -64,7 +64,7 @@ def test_generated_files_are_checked_in_as_they_are_made() -> None:
 
 
 def test_no_file_is_left_of_a_check_that_is_gone() -> None:
-    made = set(cli.generated(CHECKS)) | {"nagios-config/spool-perfdata"}
+    made = set(cli.generated(CHECKS)) | {"nagios-config/spool-perfdata", "nagios-config/seattle/README.md"}
     there = {
         str(path.relative_to(ROOT))
         for room in ("nrpe", "nagios-config")
@@ -78,10 +78,12 @@ def test_every_check_of_setup_cfg_is_in_every_list() -> None:
     scripts = re.findall(r"^    (check_\w+) = ", (ROOT / "setup.cfg").read_text(encoding="utf-8"), re.MULTILINE)
     assert scripts
     assert [check.name for check in CHECKS] == sorted(scripts)
-    for name in scripts:
-        assert name in nrpe_commands()
-        assert any(service["check_command"].endswith(f"!{name}") for service in services())
-        assert f"### {name}\n" in (ROOT / "README.md").read_text(encoding="utf-8")
+    for check in CHECKS:
+        assert check.commands
+        assert f"### {check.name}\n" in (ROOT / "README.md").read_text(encoding="utf-8")
+        for command in check.commands:
+            assert nrpe_commands()[command.name].split()[0].endswith(f"/{check.name}")
+            assert any(service["service_description"] == command.name for service in services())
 
 
 def test_timeouts_grow_from_the_check_over_nrpe_and_check_nrpe_to_nagios() -> None:
@@ -94,26 +96,68 @@ def test_timeouts_grow_from_the_check_over_nrpe_and_check_nrpe_to_nagios() -> No
         re.findall(r"^command_timeout=(\d+)$", (ROOT / "nrpe/nrpe_local.cfg").read_text(), re.MULTILINE)[0]
     )
     asking = [entry["command_line"] for entry in objects() if "check_nrpe" in entry.get("command_line", "")]
-    clients = [int(re.findall(r" -t (\d+):3 ", line)[0]) for line in asking]
+    clients = [int(re.findall(r" -t (\d+):3\b", line)[0]) for line in asking]
     main = (ROOT / "nagios-config/main/testbed-checks.cfg").read_text(encoding="utf-8")
     core = int(re.findall(r"^service_check_timeout=(\d+)$", main, re.MULTILINE)[0])
-    assert len(asking) == 4
+    assert len(asking) == 6
     assert max(plugins) < command_timeout < min(clients)
     assert max(clients) < core
+    direct = [check.parse(words).timeout for check, words in asked_directly()]
+    assert not direct or max(direct) < core
 
 
-def test_nagios_asks_only_for_commands_that_nrpe_has_and_for_all_of_them() -> None:
+def test_nagios_asks_only_for_commands_that_there_are_and_for_all_of_them() -> None:
     known = {entry["command_name"] for entry in objects() if entry["kind"] == "command"}
-    asked = [service["check_command"].split("!") for service in services()]
-    assert {command for command, _ in asked} <= known
-    assert sorted(name for _, name in asked) == sorted(nrpe_commands())
+    asked = [(service["check_command"].partition("!"), service["service_description"]) for service in services()]
+    assert {command for (command, _, _), _ in asked} <= known
+    over_nrpe = {name for (command, _, name), _ in asked if "nrpe!" in f"{command}!" and name}
+    assert over_nrpe <= set(nrpe_commands())
+    direct = {said for (command, _, _), said in asked if command == f"testbed-{said}"}
+    assert over_nrpe | direct == set(nrpe_commands())
+    assert not over_nrpe & direct
+
+
+def asked_directly() -> list[tuple[Check, list[str]]]:
+    """The check and its words, of every command line that the monitoring server runs itself, for a host with the defaults of the template."""
+    template = next(entry for entry in objects() if entry.get("name") == "testbed-seattle-host")
+    found = []
+    for entry in objects():
+        line = entry.get("command_line", "")
+        check = next((check for check in CHECKS if line.startswith(f"{DEFAULTS.bindir}/{check.name} ")), None)
+        if check:
+            line = line.replace("$HOSTADDRESS$", "192.0.2.1").replace("$ARG1$", "")
+            line = line.replace("$_HOSTBUILD_ID$", "0123456789" * 4)
+            line = re.sub(r"\$_HOST(\w+)\$", lambda match: template[f"_{match[1]}"], line)
+            found.append((check, shlex.split(line)[1:]))
+    return found
+
+
+def test_checks_take_the_arguments_that_nagios_gives_them() -> None:
+    assert {check.name for check, _ in asked_directly()} == {
+        check.name for check in CHECKS if any(command.network for command in check.commands)
+    }
+    for check, words in asked_directly():
+        check.parse(words)
+
+
+def test_names_and_values_of_hosts_stand_in_quotes_for_the_shell() -> None:
+    for entry in objects():
+        line = entry.get("command_line", "")
+        for macro in re.findall(r"\$(?:HOST\w+|SERVICE\w+|_\w+)\$", line):
+            assert f"'{macro}'" in line or macro.endswith("_OPTIONS$"), line
 
 
 def test_perfdata_takes_one_road_the_taps_or_nagioss() -> None:
     for service in services():
-        tapped = "-tap-" in service["check_command"]
+        command, _, name = service["check_command"].partition("!")
+        tapped = "-tap-" in command
         assert service["process_perf_data"] == ("0" if tapped else "1")
-        assert tapped == ("--compress" in nrpe_commands()[service["check_command"].split("!")[1]])
+        assert tapped == ("--compress" in nrpe_commands().get(name, ""))
+    of_one_host = {(service["service_description"], service["_GRAPHITEPOSTFIX"]) for service in services()}
+    special = {command.name for check in CHECKS for command in check.commands if command.special}
+    postfixes = [postfix for name, postfix in of_one_host if name in special]
+    assert len(postfixes) == len(set(postfixes)) == len(special)
+    assert not set(postfixes) & {postfix for name, postfix in of_one_host if name not in special}
 
 
 def test_no_name_of_ours_could_be_debians_and_no_hostgroup_line_is_empty() -> None:
@@ -176,6 +220,31 @@ def test_a_new_check_appears_in_every_file_without_being_told_of_anywhere_else()
     assert r"| `-w, --warning RANGE` | `5` | a\|b |" in readme.tables([thing])
 
 
+def test_what_must_not_run_often_or_only_on_special_hosts_does_not(tmp_path: Path) -> None:
+    class Thing(Resource):
+        pass
+
+    commands = (
+        Command("check_thing", "-w 3", "it", network="-H '$HOSTADDRESS$' -w 4", special=True, interval=300),
+        Command("check_thing_daily", "", "it again", special=True, interval=86400),
+    )
+    thing = Check(Thing, (Measure("n.a", "c", COUNTER, "x"),), commands=commands)
+    thing.name = "check_thing"
+    found = nagios.files([thing], DEFAULTS)
+    assert "check_thing" not in found["examples/hosts.cfg"]
+    text = found["check_thing.cfg"]
+    assert "command_line  /opt/testbed-checks/bin/check_thing -H '$HOSTADDRESS$' -w 4 $ARG1$\n" in text
+    assert re.findall(r"^  check_command +(.*)", text, re.MULTILINE) == ["testbed-check_thing", "testbed-nrpe!check_thing_daily"]
+    assert re.findall(r"(?:check|retry)_interval +(.*)", text) == ["5", "1", "1440", "15"]
+    assert re.findall(r"hostgroup_name +(\S+)\n}", text) == ["testbed-check_thing", "testbed-check_thing_daily"]
+    schemas = graphite.files([thing], DEFAULTS)["storage-schemas.conf"]
+    kept = re.findall(r"^pattern = (.*)\nretentions = (.*)$", schemas, re.MULTILINE)
+    assert [next(kept for pattern, kept in kept if re.match(pattern, f"testbed.h.{postfix}.n.a")) for postfix in (
+        "thing", "thing_daily", "disk")] == ["300s:30d,3600s:730d", "86400s:730d", "60s:7d,600s:90d,3600s:730d"]  # fmt: skip
+    aggregation = graphite.files([thing], DEFAULTS)["storage-aggregation.conf"]
+    assert r"\.(thing|thing_daily)\.n\.(a)$" in aggregation
+
+
 def test_a_file_says_how_to_make_it_again() -> None:
     arguments = r"check_virt_stats=--cpu-warning 'db.*=95' --uri 'qemu+unix:///system?socket=/run/a'"
     words = [
@@ -226,8 +295,9 @@ def test_arguments_reach_the_check_as_they_were_given_through_nrpes_shell(tmp_pa
         (["graphite", "--interval", "0"], "3600"),
         (["nrpe", "--monitoring-server", "monitor"], "not an IP address"),
         (["nrpe", "--monitoring-server", "192.0.2.1\nx=1"], "not an IP address"),
+        (["nrpe", "--profile", "seattle"], "none of seattle-server"),
         (["nrpe", "--arguments", "check_disk"], "check_disk"),
-        (["nrpe", "--arguments", "check_nothing=-w 3"], "the checks are check_disk"),
+        (["nrpe", "--arguments", "check_nothing=-w 3"], "the checks are check_"),
         (["nrpe", "--arguments", "check_disk=--wrong"], "--wrong"),
         (["nrpe", "--arguments", "check_disk=-w '3"], "quotation"),
         (["nrpe", "--arguments", "check_disk=--help"], "runs no check"),
@@ -264,12 +334,12 @@ def test_files_of_the_administrators_are_replaced_only_when_asked_to(tmp_path: P
 
 def test_only_what_stands_between_the_markers_of_the_readme_changes(tmp_path: Path) -> None:
     path = tmp_path / "README.md"
-    path.write_text(f"# é\nbefore\n{readme.BEGIN}\nwhat was\n{readme.END}\nafter\n", encoding="utf-8")
+    path.write_text(f"# é\nbefore\n{readme.BEGIN}\nwhat stood there\n{readme.END}\nafter\n", encoding="utf-8")
     assert run("readme", "--write", str(path)) == (0, f"wrote {path}\n")
     text = path.read_text(encoding="utf-8")
     assert text.startswith(f"# é\nbefore\n{readme.BEGIN}\n")
     assert text.endswith(f"{readme.END}\nafter\n")
-    assert "what was" not in text
+    assert "what stood there" not in text
     assert run("readme", "--write", str(path))[1].startswith("nothing to write")
 
 
@@ -301,7 +371,16 @@ def test_the_readme_has_a_row_for_every_option_and_metric() -> None:
 def test_points_are_kept_at_the_interval_of_the_checks_and_thinned_out_by_their_kind() -> None:
     schemas = configparser.ConfigParser(interpolation=None)
     schemas.read(ROOT / "nagios-config/graphite/storage-schemas.conf")
+    assert schemas.sections()[-1] == "testbed"  # the first that matches counts
     assert schemas["testbed"]["retentions"].split(":")[0] == "60s"
+    intervals = {
+        nagios.postfix(check, command): max(command.interval, 60) for check in CHECKS for command in check.commands
+    }
+    for postfix, interval in intervals.items():
+        kept = next(
+            schemas[name] for name in schemas.sections() if re.match(schemas[name]["pattern"], f"testbed.h.{postfix}.a")
+        )
+        assert kept["retentions"].split(":")[0] == f"{interval}s"
     assert {entry.get("check_interval") for entry in objects() if entry.get("name") == "testbed-service"} == {"1"}
 
     aggregation = configparser.ConfigParser(interpolation=None)
@@ -310,7 +389,9 @@ def test_points_are_kept_at_the_interval_of_the_checks_and_thinned_out_by_their_
     assert {rule["xFilesFactor"] for rule in rules} == {"0"}
     for check in CHECKS:
         for measure in check.measures:
-            series = f"testbed.node1.{nagios.postfix(check)}." + re.sub("<[^>]+>", "a-1", measure.label)
+            series = f"testbed.node1.{nagios.postfix(check, check.commands[-1])}." + re.sub(
+                "<[^>]+>", "a-1", measure.label
+            )
             assert re.match(schemas["testbed"]["pattern"], series)
             method = next(rule["aggregationMethod"] for rule in rules if re.search(rule["pattern"], series))
             code = measure.label.rpartition(".")[2] in ("state", "reason")
