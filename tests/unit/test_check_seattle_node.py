@@ -102,7 +102,7 @@ def test_ok_a_status_nobody_knows_is_named_and_counted_apart(node):
         (["--status-warning", "Stale|ThreadErr=5"], 0, ""),
         (["--status-warning", "1"], 0, ""),
         (["--status-critical", "Stale=0"], 2, "Stale vessels (v5): 1 (> 0)"),
-        (["--status-critical", "Sta.*=0"], 2, "Started vessels (v2): 1 (> 0)"),
+        (["--status-critical", "Sta.*=0"], 2, "Stale vessels (v5): 1 (> 0), 2 more"),
         (["--status-critical", "0"], 2, "other vessels (v7): 1 (> 0), 6 more"),
         (["--status-critical", "ThreadErr=0"], 2, "ThreadErr vessels (v6)"),
         (["--status-warning", "ThreadErr=", "--status-critical", "Started=2:"], 2, "Started vessels (v2): 1 (< 2)"),
