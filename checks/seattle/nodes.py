@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from checks.seattle.advertise import ALL_VALUES, Found, TcpAdvertise, UdpAdvertise
+from checks.seattle.advertise import ALL_VALUES, Found, Service
 from checks.seattle.errors import SeattleError, quoted
 from checks.seattle.framing import time_left
 from checks.seattle.keys import PublicKey
@@ -23,7 +23,6 @@ _AT_ONCE = 4
 # A service that fails so often no longer answers these questions; the rest need not be asked.
 _MOST_FAILURES = 3
 _PORT = rb":([1-9]\d{0,4})"
-Service = TcpAdvertise | UdpAdvertise
 
 
 class Name(NamedTuple):

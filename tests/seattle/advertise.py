@@ -17,6 +17,7 @@ from tests.seattle.serving import JUNK, Serving
 
 LIES = ("", "forgets", "foreign", "refuses")
 _LONGEST_HEADER = 20
+_LONG = 10**9
 
 
 class _Bad(Exception):
@@ -188,6 +189,24 @@ class AdvertiseServer(_Answering):
         if not header.strip().isdigit():
             raise _Bad
         return serving.received(connection, int(header))
+
+
+def populated() -> AdvertiseServer:
+    """Return a server on which nodes are advertised: under the keys of the tests' recorded states, by all kinds of names, some hostile."""
+    double = AdvertiseServer(2)
+    twopercent, acceptdonation = (
+        b"{'e': 65537L, 'n': %dL}" % number
+        for number in (840301610928756114796324397867, 114233187432808314091276228031262672951)
+    )
+    affix = [b"%040x" % number for number in range(0xABC, 0xABC + 150)]
+    for value in (b"127.0.0.1:1224", b"NAT$0123abcd:1224", b"", b"\x1b[2J|<b>\n:1", b"x" * 5000):
+        double.table.put(twopercent, value, _LONG)
+    for name in affix:
+        double.table.put(twopercent, name + b":1224", _LONG)
+    for address in (b"10.0.0.1", b"10.0.0.2"):
+        double.table.put(affix[0], address, _LONG)
+    double.table.put(acceptdonation, b"192.0.2.9:1224", _LONG)
+    return double
 
 
 class _Datagrams(_Answering):
