@@ -40,7 +40,7 @@ from checks.plugin import (
     stage,
 )
 from checks.seattle import nodemanager
-from checks.seattle.errors import SeattleError
+from checks.seattle.errors import NoAnswer, SeattleError
 from checks.seattle.framing import time_left
 from checks.seattle.keys import PublicKey
 from checks.seattle.nodemanager import PORTS, Answered, NotFound
@@ -103,7 +103,9 @@ def options(parser: Options) -> None:
     parser.range("--vessels-critical", default="1:", help="critical by number of vessels")
     said = "by vessels in a status, such as Stale=0; repeatable"
     metavar = "[STATUS=]RANGE"
-    parser.collected("--status-warning", into=StatusWarnings, metavar=metavar, help=f"warn {said} (ThreadErr=0 holds)")
+    parser.collected(
+        "--status-warning", into=StatusWarnings, metavar=metavar, help=f"warn {said} (without it ThreadErr=0)"
+    )
     parser.collected("--status-critical", into=StatusRules, metavar=metavar, help=f"critical {said}")
     parser.range("--unassigned-warning", help="warn by vessels without a user, such as 1:")
     parser.range("--unassigned-critical", help="critical by vessels without a user")
@@ -250,11 +252,14 @@ class SeattleNode(Resource):
             what = OFFCUT if vessel is None else report.short(vessel)
             if time_left(self._until) < min(_UNHURRIED, self.opts.timeout / 8):
                 break
-            asked += 1
             try:
                 with stage(f"asking {answered.host} for the resources of {what}"):
                     found = nodemanager.resources(answered.host, answered.port, vessel, self._until)
+                asked += 1
+            except NoAnswer:  # in the time left
+                break
             except SeattleError as error:
+                asked += 1
                 yield Metric(f"resources of {what}: {error}", "warning", context="finding")
                 continue
             self._later += report.limits(vessel, found)
@@ -264,11 +269,11 @@ class SeattleNode(Resource):
         missing = len(chosen) - asked
         if missing and self.opts.resources:
             yield Metric(
-                f"resources of {missing} vessels not asked: no time left, raise -t", "unknown", context="finding"
+                f"resources of {missing} vessels not known: no time left, raise -t", "unknown", context="finding"
             )
         elif (rest := len(names) + 1 - asked) and not self.opts.resources:
             self._notes.append(
-                f"resources of {rest} vessels not asked; --resources=NAME,NAME chooses, a second for each"
+                f"resources of {rest} vessels not known; --resources=NAME,NAME chooses, a second for each"
             )
 
     def perfdata(self) -> Sequence[str]:

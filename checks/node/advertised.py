@@ -16,6 +16,9 @@ from checks.seattle.nodemanager import Answered
 from checks.seattle.nodes import ADDRESS, AFFIX, NAT, Advertised, Followed, Name, advertised, follow
 
 _SHOWN = 3
+# Anybody can advertise under any key, as often as he likes.
+_FOLLOWED = 8
+_LISTED = 50
 
 
 class Standing(NamedTuple):
@@ -38,8 +41,10 @@ def look_up(server: Server, answered: Answered, severity: str, until: float) -> 
     if not found.names:
         said = f"not advertised: {server} knows no address under the key of {_at(answered)}; {LOG}"
         return Standing(severity, said, [], found)
-    led = follow(service, found.names, until)
-    lines = [f"advertised as {_shown(name)}{_leads(name, led)}" for name in found.names]
+    own = answered.node.key.node_name().decode("ascii")
+    affix = sorted((name for name in found.names if name.kind == AFFIX), key=lambda name: name.host != own)
+    led = follow(service, affix[:_FOLLOWED], until)
+    lines = [f"advertised as {_shown(name)}{_leads(name, led)}" for name in found.names[:_LISTED]]
     verdict, said = _verdict(found.names, led, answered)
     return Standing(verdict, said, lines, found)
 
@@ -75,7 +80,7 @@ def _leads(name: Name, led: dict[bytes, Followed]) -> str:
     if name.kind != AFFIX:
         return ""
     if name.value not in led:
-        return ", an Affix name that was not looked up: no time left"
+        return ", an Affix name that was not looked up"
     followed = led[name.value]
     return f", an Affix name that leads to {', '.join(followed.addresses[:_SHOWN]) or f'nothing: {followed.why}'}"
 

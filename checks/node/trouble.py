@@ -81,5 +81,5 @@ def _one(target: Target, error: SeattleError) -> str:
     if isinstance(error, EmptyAnswer):
         return f"{where} closes connections unanswered, twice: too many from this address, or see its log"
     if isinstance(error, Malformed):
-        return f"{where} does not answer as a node manager: {said}; look what listens there"
+        return f"{where} gives no readable answer: {said}; look what listens there"
     return f"{where}: {said}: is the host up, and its port open? Or the node manager hangs"

@@ -4,6 +4,8 @@ import contextlib
 import socket
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from checks.check_seattle_node import CHECK
 from checks.seattle import nodemanager
@@ -205,8 +207,8 @@ def test_unknown_what_is_wrong_on_our_side_is_told_before_the_node_is_asked(node
         ("silent", "takes connections but never answers: the node manager hangs, restart it"),
         ("empty", "closes connections unanswered, twice: too many from this address, or see its log"),
         ("reset", "closes connections unanswered, twice"),
-        ("cut", "does not answer as a node manager: the server closed after"),
-        ("junk", "does not answer as a node manager: answer begins with no length: 'HTTP/1.0 400 Bad Request"),
+        ("cut", "gives no readable answer: the server closed after"),
+        ("junk", "gives no readable answer: answer begins with no length: 'HTTP/1.0 400 Bad Request"),
     ],
 )
 def test_crit_each_failure_by_its_name(node, manner, says):
@@ -339,7 +341,7 @@ def test_resources_without_names_are_bounded(node):
     assert code == 0
     assert len(node.requests) == 12
     assert node.requests[2:4] == [b"GetVesselResources|v1", b"GetVesselResources|v2"]
-    assert "resources of 990 vessels not asked; --resources=NAME,NAME chooses" in text
+    assert "resources of 990 vessels not known; --resources=NAME,NAME chooses" in text
 
 
 def test_one_sick_vessel_costs_its_resources_only(node):
@@ -355,7 +357,7 @@ def test_resources_end_in_time():
     with NodeManager(poll=0.25) as node:
         code, text = ask(node, "--resources=v2,v3,v4,v5,v6,offcut", "-t", "1.2")
         assert code == 3
-        assert "vessels not asked: no time left, raise -t" in text
+        assert "vessels not known: no time left, raise -t" in text
         assert "vessels.total=5;;1:" in items(text)
 
 
@@ -399,6 +401,17 @@ def test_warn_advertised_elsewhere(node, advertise, value):
     assert f"advertised as {value.decode()}, but it answers at 127.0.0.1:{node.port}" in text
 
 
+def test_ok_one_of_many_names_is_the_right_one(node, advertise):
+    for number in range(300):
+        advertise.table.put(KEY, b"%040x:%d" % (number, node.port), 60)
+    advertise.table.put(KEY, b"%s:%d" % (NAME, node.port), 60)
+    advertise.table.put(NAME, b"127.0.0.1", 60)
+    code, text = look_up(node, advertise, "-v")
+    assert code == 0
+    assert "advertise.addresses=301" in items(text)
+    assert len(advertise.requests) <= 10, "anybody could make the check look up as much as he likes"
+
+
 def test_ok_behind_a_forwarder_of_old(node, advertise):
     advertise.table.put(KEY, b"NAT$0a1b:%d" % node.port, 60)
     assert look_up(node, advertise)[0] == 0
@@ -432,7 +445,16 @@ def test_unknown_a_service_that_is_down_hides_no_trouble_of_the_node(node):
     assert "UNKNOWN: not known whether the node is advertised: advertise server 127.0.0.1:1: connection refused" in text
 
 
-# Hostile names, and many
+# Hostile answers, and many vessels
+
+
+@given(st.lists(st.sampled_from(CAPTURED.split(b"\n")) | st.binary(max_size=20), max_size=12))
+@settings(max_examples=25, deadline=None)
+def test_no_answer_is_an_internal_error(parts):
+    with NodeManager(vessels=b"\n".join([*CAPTURED.split(b"\n")[:8], *parts, b"Success"])) as node:
+        code, text = ask(node, "-v")
+    assert code in (0, 1, 2)
+    assert text.replace("\n", "").isprintable()
 
 
 def test_hostile_names_reach_the_output_clean():
