@@ -5,9 +5,9 @@ when a name of --name is no longer announced (NXDOMAIN) or lacks an expected add
 queries over UDP; needs no privileges.
 
 Three levels. The zone's own name is known to Zenodotus itself. Names of --name are looked up in the advertise service; without any a random
-name is asked that nobody announced: NXDOMAIN proves that the service answered. --advertise-host announces a random name with a random
-address at the advertise server that Zenodotus asks, and Zenodotus has to find it. What is announced stays there for --ttl seconds: leave
-as much between two runs, because a second generation advertise server may end when values that overlap expire.
+name is asked that nobody announced: NXDOMAIN proves that the service answered. --advertise-host announces a random name for 60 s at the
+advertise server that Zenodotus asks, and Zenodotus has to find it. Its address is always 192.0.2.1, which belongs to nobody: an advertise
+server of the second generation ends when one of several values expires.
 
 A short name, such as hello, is meant within the zone. Letters are made lower case, since Zenodotus tells them apart. Without -H it is asked
 on 127.0.0.1, and where nothing listens there on this machine's own address, the only one on which Zenodotus listens unless told otherwise.
@@ -20,14 +20,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from checks.deadline import last_moment
 from checks.output import label_part, perfdata
 from checks.plugin import GAUGE, Check, Command, Measure, Metric, Options, Resource, Threshold, Values, stage
 from checks.seattle.dns import NXDOMAIN, Answer
 from checks.seattle.errors import NoAnswer, Refused, SeattleError, Unreachable, Unresolvable
-from checks.zenodotus.arguments import Addresses, Name, Names, read_endpoint, read_ttl, read_zone
-from checks.zenodotus.lookups import LOCAL, Lookups, Trouble, random_address, random_name
+from checks.zenodotus.arguments import Addresses, Name, Names, read_endpoint, read_zone
+from checks.zenodotus.lookups import LOCAL, Lookups, Trouble, random_name
+
+if TYPE_CHECKING:
+    from checks.seattle.advertise import TcpAdvertise
 
 MEASURES = (
     Measure("time.zone", "s", GAUGE, "time to the answer for the zone's own name"),
@@ -51,6 +55,7 @@ COMMANDS = (
     ),
 )
 _ADVERTISE_SECONDS = 5.0
+_TTL = 60
 # A name of the zone with a dot before its last 28 characters is taken for that of another name server: a slip in Zenodotus's code.
 _UNDIVIDED = 28
 
@@ -70,7 +75,6 @@ def options(parser: Options) -> None:
     parser.collected("--expect-address", into=Addresses, metavar="ADDRESS", help=said)
     said = "advertise server at which to announce a random name, which Zenodotus then has to find"
     parser.typed("--advertise-host", read=read_endpoint, metavar="HOST[:PORT]", help=said)
-    parser.typed("--ttl", read=read_ttl, metavar="SECONDS", help="how long it stays announced", default=240)
 
 
 def validate(opts: Values) -> None:
@@ -143,30 +147,36 @@ class Zenodotus(Resource):
 
     def _registered(self, lookups: Lookups) -> Iterator[Metric]:
         """Announce a random name and look it up; twice before it is said to be missing. Raises Trouble."""
-        name, address, server = random_name(self.opts.zone), random_address(), self.opts.advertise_host
+        from checks.seattle.advertise import PROBE_VALUE, TcpAdvertise  # most runs need none
+
+        name, address, server = random_name(self.opts.zone), PROBE_VALUE.decode("ascii"), self.opts.advertise_host
+        advertise = TcpAdvertise(*server)
         for last in (False, True):
             lookups.rest()  # so that the look-up follows at once: a server that was idle may forget its first value
-            self._announce(lookups, name, address)
+            self._announce(lookups, advertise, name, PROBE_VALUE)
             answer = lookups.look_up(name)
             if answer.reply.rcode != NXDOMAIN or last or not lookups.time_left():
                 break
         self._timed("time.registered", answer)
         if answer.reply.rcode == NXDOMAIN:
-            yield Metric(self._not_found(name, address), "critical", context="finding")
+            said = f"advertise server {server} forgets what was just announced: restart it; Zenodotus itself answers"
+            if _knows(advertise, name, PROBE_VALUE, lookups.until):
+                said = (
+                    f"Zenodotus does not find a name announced at {server}, which knows it: does it ask another server?"
+                )
+            yield Metric(said, "critical", context="finding")
         elif address not in answer.reply.addresses:
-            found = _joined(answer.reply.addresses)
+            found = _joined(answer.reply.addresses) or "no address"
             said = f"Zenodotus {lookups.where} gives {found} for a name announced as {address} at {server}: restart it"
             yield Metric(said, "critical", context="finding")
 
-    def _announce(self, lookups: Lookups, name: str, address: str) -> None:
+    def _announce(self, lookups: Lookups, advertise: TcpAdvertise, name: str, address: bytes) -> None:
         """Announce an address under a name. Raises Trouble."""
-        from checks.seattle.advertise import TcpAdvertise  # most runs need none
-
         server = self.opts.advertise_host
         until = min(time.monotonic() + _ADVERTISE_SECONDS, lookups.until)
         try:
             with stage(f"announcing a name at the advertise server {server}"):
-                stored = TcpAdvertise(*server).put(name.encode("ascii"), address.encode("ascii"), self.opts.ttl, until)
+                stored = advertise.put(name.encode("ascii"), address, _TTL, until)
         except Unresolvable as error:
             raise Trouble(f"advertise server {server}: {error}: is --advertise-host right?", "unknown") from None
         except SeattleError as error:
@@ -180,19 +190,6 @@ class Zenodotus(Resource):
         except Trouble:
             return "Zenodotus gets no answers either"
         return "Zenodotus gets answers, maybe from another one"
-
-    def _not_found(self, name: str, address: str) -> str:
-        """Say why Zenodotus does not find what was announced: whether the advertise server itself still knows it."""
-        from checks.seattle.advertise import TcpAdvertise
-
-        server = self.opts.advertise_host
-        try:
-            found = TcpAdvertise(*server).get(name.encode("ascii"), 100, time.monotonic() + 1).values
-        except SeattleError:
-            found = []
-        if address.encode("ascii") in found:
-            return f"Zenodotus does not find a name announced at {server}, which knows it: does it ask another server?"
-        return f"advertise server {server} forgets what was just announced: restart it; Zenodotus itself answers"
 
     def _name(self, lookups: Lookups, one: Name) -> Iterator[Metric]:
         """Look up a user's name and yield what is wrong with it. Raises Trouble."""
@@ -271,6 +268,14 @@ class Zenodotus(Resource):
     def lines(self) -> Sequence[str]:
         """Return a line for each name that was asked."""
         return self._lines
+
+
+def _knows(advertise: TcpAdvertise, name: str, address: bytes, until: float) -> bool:
+    """Whether the advertise server itself has what was announced there."""
+    try:
+        return address in advertise.get(name.encode("ascii"), 100, min(time.monotonic() + 1, until)).values
+    except SeattleError:
+        return False
 
 
 def _joined(addresses: Sequence[str], number: int = 0) -> str:

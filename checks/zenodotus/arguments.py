@@ -65,15 +65,10 @@ def read_zone(text: str) -> str:
 
 def read_endpoint(text: str) -> Endpoint:
     """Return what HOST or HOST:PORT says. Raises ValueError."""
-    found = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%]{2,60})\]|([A-Za-z0-9._][A-Za-z0-9._-]{0,252}))(?::([0-9]{1,5}))?", text)
+    found = re.fullmatch(
+        r"(?:\[([0-9A-Za-z:.%_-]{2,60})\]|([A-Za-z0-9._][A-Za-z0-9._-]{0,252}))(?::([0-9]{1,5}))?", text
+    )
     port = int(found[3] or _ADVERTISE_PORT) if found else 0
     if not found or not 0 < port < 65536:
         raise ValueError(f"{text[:80]!r} is not a host, or a host and a port such as advertise.example:10102")
     return Endpoint(found[1] or found[2], port)
-
-
-def read_ttl(text: str) -> int:
-    """Return a number of seconds. Raises ValueError."""
-    if not (re.fullmatch("[0-9]{1,5}", text) and int(text) > 0):
-        raise ValueError(f"{text[:80]!r} is no number of seconds from 1 to 99999")
-    return int(text)

@@ -166,9 +166,3 @@ def own_address() -> str | None:
 def random_name(zone: str) -> str:
     """Return a name of the zone that nobody else has."""
     return f"nagios-{os.urandom(16).hex()}.{zone}"
-
-
-def random_address() -> str:
-    """Return an address nobody uses: from 198.18.0.0/15, kept for measurements (RFC 2544). Zenodotus refuses numbers of 255."""
-    second, third, fourth = os.urandom(3)
-    return f"198.{18 + second % 2}.{third % 255}.{1 + fourth % 254}"
