@@ -41,12 +41,14 @@ from checks.plugin import (
     Values,
     stage,
 )
+from checks.processes.procfs import Procfs
 from checks.ranges import plain
 from checks.seattle.errors import Malformed
 from checks.seattle.keys import PublicKey, read_key
 from checks.seattle.metainfo import Metainfo, Pinned
 from checks.update import report
 from checks.update.node import Node, look_at, read_installed
+from checks.update.process import find_updater
 from checks.update.report import some, span
 from checks.update.site import RESIGN
 from checks.update.visit import Plan, Visit, visit
@@ -136,6 +138,7 @@ def options(parser: Options) -> None:
         help=f"state when the updater of --install-dir does not run: {words}",
     )
     parser.path("--lock-dir", default="/tmp", help="folder of the updater's lock file, its temporary folder")
+    parser.path("--proc", default="/proc", help="where procfs is mounted")
 
 
 class _Advised(Threshold):
@@ -207,13 +210,19 @@ class UpdateSite(Resource):
         self._notes += self._visit.sample.left_out
         yield from self._judge_site(self._visit)
         if opts.install_dir:
-            with stage(f"comparing {opts.install_dir}"):
-                self._node = look_at(
-                    opts.install_dir, opts.lock_dir, self._visit.metainfo, opts.ignore, until, self._now
-                )
+            self._node = self._look_at_node(self._visit, until)
             yield from self._judge_trust(installed, key)
             yield from self._judge_node(self._node)
         self.headline = self._headline()
+
+    def _look_at_node(self, found: Visit, until: float) -> Node:
+        opts = self.opts
+        updater = find_updater(opts.lock_dir, Procfs(opts.proc))
+        if not found.metainfo:
+            self._notes.append("local files were not compared: the site has no metainfo to trust")
+            return Node(None, None, updater, ())
+        with stage(f"comparing {clean_name(str(opts.install_dir))}"):
+            return look_at(opts.install_dir, updater, found.metainfo, opts.ignore, until, self._now)
 
     def _pinned(self, installed: Pinned | str | None) -> tuple[PublicKey | None, str]:
         """Return the key that has to sign, and where it is from."""
@@ -295,9 +304,11 @@ class UpdateSite(Resource):
 
     def _judge_node(self, node: Node) -> Iterator[Metric]:
         if node.updater.trouble:
-            said = f"the software updater does not run ({node.updater.trouble})"
-            start = "" if node.updater.pid else ": start softwareupdater.py"
-            yield Metric(said + start, self.opts.not_running_severity, context="finding")
+            known = node.updater.known
+            said = (
+                f"the software updater {'does not run' if known else 'is not seen'}: {clean_name(node.updater.trouble)}"
+            )
+            yield Metric(said, self.opts.not_running_severity if known else "unknown", context="finding")
         for said, severity in node.troubles:
             yield Metric(said, severity, context="finding")
         waiting = node.behind is not None and 0 < node.behind < self.opts.grace

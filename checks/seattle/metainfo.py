@@ -120,11 +120,8 @@ def _entry(line: bytes, number: int) -> Entry:
 
 def _name(raw: bytes, number: int) -> str:
     """Return the name of a file below a folder: nothing that leads out of it, or that could harm a terminal."""
-    try:
-        name = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        name = ""
-    if not name.isprintable() or not 0 < len(raw) <= _LONGEST_NAME:
+    name = raw.decode("utf-8", "surrogateescape")  # what is not UTF-8 is not printable then
+    if not name.isprintable() or len(raw) > _LONGEST_NAME:
         raise Malformed(f"line {number} has a name no file should have: {quoted(raw)}")
     # What the path is taken for must be what is written: "a//b" or "./a" would be second names of one file.
     if "\\" in name or ".." in name.split("/") or name[0] == "/" or str(PurePosixPath(name)) != name or name == ".":

@@ -12,7 +12,7 @@ from checks.seattle.errors import Malformed
 from checks.seattle.metainfo import Metainfo, Pinned
 from checks.update import install
 from checks.update.install import UPDATER, Comparison
-from checks.update.process import Updater, find_updater
+from checks.update.process import Updater
 
 
 class Node(NamedTuple):
@@ -37,15 +37,12 @@ def read_installed(folder: Path) -> Pinned | str:
 
 
 def look_at(
-    folder: Path, lock_folder: Path, site: Metainfo | None, ignore: Sequence[re.Pattern[str]], until: float, now: float
+    folder: Path, updater: Updater, site: Metainfo, ignore: Sequence[re.Pattern[str]], until: float, now: float
 ) -> Node:
-    """Return what is found in `folder`, compared with the site's metainfo; only its process where there is none.
+    """Return what is found in `folder`, compared with the site's metainfo.
 
     `until` is the moment of time.monotonic() at which no other file is read; `now` is in seconds since 1970.
     """
-    updater = find_updater(lock_folder)
-    if site is None:
-        return Node(None, None, updater, ())
     troubles: list[tuple[str, str]] = []
     comparison = None
     try:

@@ -1,4 +1,4 @@
-"""Whether the software updater of this machine lives: its lock file names a process, and that process is the script.
+"""Whether the software updater of this machine lives: its lock file names a process, and that process runs the script.
 
 The lock files `runoncelock.softwareupdater.old` and `.new` hold the process id and blanks, and stay after its death (nodemanager's runonce module).
 """
@@ -7,74 +7,54 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from checks.processes.commandline import arguments, runs
+from checks.processes.procfs import Process, Procfs
 from checks.update.install import UPDATER
-
-if TYPE_CHECKING:
-    import psutil
 
 # The first is held by an updater at work, the second by one that takes over from it.
 _LOCKS = ("runoncelock.softwareupdater.old", "runoncelock.softwareupdater.new")
 _LONGEST_LOCK = 64
+_LARGEST_PID = 1 << 22
 
 
 class Updater(NamedTuple):
-    """The updater's process: `pid` is None where there is none; `trouble` says what is wrong with it, "" where it runs."""
+    """The updater's process: `pid` is None where there is none; `trouble` says what is wrong with it, "" where it runs.
+
+    `known` is False where other users' processes are hidden, and it may be among them.
+    """
 
     pid: int | None
     trouble: str
+    known: bool = True
 
 
-def find_updater(lock_folder: Path) -> Updater:
-    """Return the process that a lock file in `lock_folder` names, or else any that runs the script."""
-    import psutil  # 30 ms, and only an installation needs it
-
+def find_updater(lock_folder: Path, procfs: Procfs) -> Updater:
+    """Return the process that a lock file in `lock_folder` names, or else any that runs the script. Raises CheckError."""
     locked = list(_locked(lock_folder))
-    found = [process for process in map(_process, locked) if process]
-    found = found or [process for process in psutil.process_iter() if runs_script(_arguments(process), UPDATER)]
-    for process in found:
-        try:
-            status = process.status()
-        except psutil.Error:
-            continue
-        if status == psutil.STATUS_ZOMBIE:
-            continue
-        stopped = status in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
-        return Updater(process.pid, f"process {process.pid} is stopped: kill -CONT it" if stopped else "")
-    return Updater(
-        None, f"process {locked[0]}, which the lock file names, is gone" if locked else "no lock file names one"
-    )
+    stopped = None
+    for pid in dict.fromkeys((*locked, *procfs.pids())):
+        process = _updater(pid, procfs)
+        if process and not process.stopped:
+            return Updater(pid, "")
+        stopped = stopped or process
+    if stopped:
+        return Updater(stopped.pid, f"process {stopped.pid} is stopped: kill -CONT {stopped.pid}")
+    if procfs.hidden:
+        return Updater(None, "other users' processes are hidden here, hidepid of /proc", known=False)
+    if locked:
+        return Updater(None, f"process {locked[0]} of its lock file is gone: start {UPDATER}")
+    return Updater(None, f"no process, no lock file in {lock_folder}: start {UPDATER}")
 
 
-def runs_script(arguments: Sequence[str], script: str) -> bool:
-    """Whether a command line is Python's with `script`, with or without a path, among its arguments."""
-    return (
-        len(arguments) > 1
-        and arguments[0].rpartition("/")[2].startswith("python")
-        and any(argument.rpartition("/")[2] == script for argument in arguments[1:])
-    )
-
-
-def _process(pid: int) -> psutil.Process | None:
-    import psutil
-
-    try:
-        process = psutil.Process(pid)
-    except (psutil.Error, ValueError, OverflowError):
-        return None
-    return process if runs_script(_arguments(process), UPDATER) else None
-
-
-def _arguments(process: psutil.Process) -> list[str]:
-    import psutil
-
-    try:
-        return process.cmdline()
-    except (psutil.Error, OSError):
-        return []
+def _updater(pid: int, procfs: Procfs) -> Process | None:
+    """Return the process where it runs the updater and has not ended."""
+    found = runs(arguments(procfs.command_line(pid) or b""))
+    process = procfs.process(pid, found) if found.matches(UPDATER, direct_only=True) else None
+    return None if process and process.ended else process
 
 
 def _locked(folder: Path) -> Iterator[int]:
@@ -90,5 +70,5 @@ def _locked(folder: Path) -> Iterator[int]:
             text = b""
         finally:
             os.close(file)
-        if text.isdigit() and len(text) < 10 and int(text) > 0:
+        if text.isdigit() and 0 < int(text) <= _LARGEST_PID:
             yield int(text)

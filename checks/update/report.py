@@ -73,7 +73,8 @@ def _of_node(node: Node, opts: Values) -> list[str]:
             items.append(perfdata(f"local.{name}", number, "", *limits))
     if node.behind is not None:
         items.append(perfdata("local.behind", round(node.behind), "s", opts.behind_warning, opts.behind_critical))
-    items.append(perfdata("updater.running", 0 if node.updater.trouble else 1))
+    if node.updater.known:
+        items.append(perfdata("updater.running", 0 if node.updater.trouble else 1))
     return items
 
 

@@ -22,7 +22,8 @@ _REDIRECTS = 3
 _UNQUOTED = "%/:=&?~+!$,;'@()*[]|"
 # A sample stays the same for this long, so that a wrong file is seen by Nagios's retries as well.
 _SAMPLE_SECONDS = 3600
-_GOLDEN = 0.618033988749895
+# Found by trial: every 1, 2, 3, 4, 5, 6, 8, 12, 24, 48 or 168 hours, all files are seen in at most 3.5 times the runs that would do.
+_STEP = 0.17910442032500606
 # A file that came this far before time was up is on its way: the site is slow, and not silent.
 _ON_ITS_WAY = 65536
 
@@ -166,11 +167,11 @@ def _is_there_without(url: str, until: float) -> bool:
 def choose(entries: Sequence[Entry], count: int | None, now: float) -> list[Entry]:
     """Return `count` of the entries (None: all): others every hour, so that all have their turn whatever the time between runs.
 
-    No state is needed: the place to begin wanders round by the golden ratio, which never falls into step with anything.
+    No state is needed: the place to begin wanders round by a part of the whole that never falls into step with the time between runs.
     """
     if count is None or count >= len(entries):
         return list(entries)
-    start = int(now // _SAMPLE_SECONDS * _GOLDEN % 1.0 * len(entries))
+    start = int(now // _SAMPLE_SECONDS * _STEP % 1.0 * len(entries))
     return [*entries[start:], *entries[:start]][:count]
 
 
@@ -191,8 +192,8 @@ class _Hash:
 def check_files(url: str, entries: Sequence[Entry], until: float, each: float) -> Sample:
     """Download files and compare them with what metainfo says.
 
-    No download begins after `until` (of time.monotonic()), and one that began before has `each` seconds at least. A server that fails altogether
-    ends it.
+    No download begins after `until` (of time.monotonic()), and one that began before has `each` seconds at least. It ends at a server that does not
+    answer any more.
     """
     started = time.monotonic()
     right = taken = 0
@@ -214,10 +215,12 @@ def check_files(url: str, entries: Sequence[Entry], until: float, each: float) -
                 left_out.append(f"time was up at {sink.size} of {entry.size} bytes of {clean_name(entry.name)}")
                 break
             why = clean_name(str(error))
-        except web.WebError as error:
+        except (web.NoAnswer, web.Unreachable, web.Unresolvable) as error:
             wrong.append(Wrong(entry, _without_answer(error)))
             rest = entries[number + 1 :]
             break
+        except web.WebError as error:
+            why = clean_name(str(error))
         finally:
             taken += sink.size
         if why:

@@ -38,7 +38,8 @@ def visit(plan: Plan, until: float) -> Visit:
     if not again or time.monotonic() + 2 * pause > until:
         return found
     time.sleep(pause)
-    return _look(plan, until, found)
+    later = _look(plan, until, found)
+    return found if later.error and found.metainfo else later
 
 
 def _look(plan: Plan, until: float, earlier: Visit | None) -> Visit:

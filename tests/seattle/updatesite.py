@@ -5,10 +5,12 @@ As with Apache, a double slash in a path counts as one, and what is not there is
 
 from __future__ import annotations
 
+import copy
 import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import unquote
 
 from tests.seattle import signer
 from tests.seattle.serving import Serving, parser, run
@@ -80,8 +82,8 @@ class UpdateSite(Serving):
             request += chunk
         path = request.split(b" ", 2)[1].decode("latin-1")
         self.requests.append(request)
-        name = re.sub("/+", "/", path).removeprefix("/updatesite/")
-        times = sum(re.sub("/+", "/", earlier).endswith("/" + name) for earlier in self.paths)
+        name = _name(path)
+        times = sum(_name(earlier) == name for earlier in self.paths)
         self.paths.append(path)
         self.before(name, times)
         self._give(connection, name, self._response(name, path))
@@ -96,11 +98,21 @@ class UpdateSite(Serving):
         return head.encode() + shown
 
     def _give(self, connection: socket.socket, name: str, data: bytes) -> None:
-        usual, self.manner = self.manner, self.manners.get(name, self.manner)
-        try:
-            self.answer(connection, data)
-        finally:
-            self.manner = usual
+        one = copy.copy(self)  # other requests are answered meanwhile
+        one.manner = self.manners.get(name, self.manner)
+        one.answer(connection, data)
+
+
+def hostile() -> UpdateSite:
+    """A site that lists what it does not have, under names that could harm a status page, a shell or a terminal."""
+    double = UpdateSite()
+    odd = ("<script>alert(1)</script>", "a|b=1;2;3", "$(reboot)`id`'\"", "\u6f22\u5b57.py", "x" * 900)
+    double.files["metainfo"] = signer.metainfo(dict.fromkeys(odd, b"1"))
+    return double
+
+
+def _name(path: str) -> str:
+    return unquote(re.sub("/+", "/", path)).removeprefix("/updatesite/")
 
 
 def _read(folder: Path) -> dict[str, bytes]:
