@@ -1,7 +1,7 @@
 """Seattle's advertise service: a value put under a fresh key and got again, over TCP or UDP, and how many nodes are advertised.
 
 Alerts when the server refuses, hangs, hangs up, answers what is no answer or another value, after a second try, each by its name; when it
-is slow; and when the number of nodes under a public key is out of its range. Needs no privileges; each run leaves a value for 60 s.
+is slow; and when the number of nodes under a public key is out of its range. Needs no privileges; each run leaves a value for --ttl.
 
 A node state is a key file: --state twopercent=300: counts the nodes advertised under twopercent.publickey in --state-directory, and is
 critical where there are fewer than 300. --state-key and --get-only take the file itself; --get-only puts nothing. Each distinct value
@@ -11,7 +11,8 @@ A server that refuses TCP while its process answers on another UDP port was rest
 TCP port, and only stopping it and starting it 60 s later helps.
 
 The key is random in each run, the value is the same: advertiseserver_v2.r2py ends itself when of two different values the older expires
-first, and two runs within 60 s would be enough. Where no such server is asked, --fresh-value makes the value random as well.
+first, and two runs within 60 s would be enough. Where no such server is asked, --fresh-value makes the value random as well. Where one
+is, a --ttl longer than the interval of the runs keeps the value from expiring before that of a node that is new.
 """
 
 from __future__ import annotations
@@ -53,22 +54,31 @@ MEASURES = (
     Measure("values", "", GAUGE, "values found under the fresh key, 1 where all is well"),
     Measure("state.<name>.nodes", "", GAUGE, "nodes advertised under the key of a state: distinct values"),
 )
+_STATES = "--state twopercent=300: --state acceptdonation=:50 --state canonical=:50"
 COMMANDS = (
-    Command("check_advertise_server", "", "put and get over TCP", network="-H '$HOSTADDRESS$'", special=True),
+    Command(
+        "check_advertise_server",
+        "--ttl 900",
+        "put and get over TCP",
+        network="-H '$HOSTADDRESS$' --ttl 900 $_HOSTADVERTISE_OPTIONS$",
+        special=True,
+        interval=300,
+    ),
     Command(
         "check_advertise_server_udp",
         "--transport udp",
         "put and get over UDP",
-        network="-H '$HOSTADDRESS$' --transport udp",
+        network="-H '$HOSTADDRESS$' --transport udp $_HOSTADVERTISE_OPTIONS$",
         special=True,
+        interval=300,
     ),
     Command(
         "check_advertise_server_states",
-        "--get-only --state-directory /etc/testbed-checks/statekeys --state twopercent=300: --state acceptdonation=:50 --state canonical=:50",
+        f"--get-only --state-directory /etc/testbed-checks/statekeys {_STATES}",
         "nodes in each state",
-        network="-H '$HOSTADDRESS$' --get-only --state-directory '$_HOSTSTATEKEYS$' --state twopercent=300: --state acceptdonation=:50 "
-        "--state canonical=:50",
+        network=f"-H '$HOSTADDRESS$' --get-only --state-directory '$_HOSTSTATEKEYS$' {_STATES} $_HOSTADVERTISE_OPTIONS$",
         special=True,
+        interval=300,
     ),
 )
 # As many states as the first line names.
@@ -85,6 +95,7 @@ def options(parser: Options) -> None:
     parser.flag(
         "--fresh-value", help="a random value in each run, not only a random key; never for advertiseserver_v2.r2py"
     )
+    parser.typed("--ttl", read=_ttl, metavar="SECONDS", help="how long the value put is kept", default=60)
     parser.add(
         "--get-only",
         help="put nothing; count the nodes of this key, where one is given",
@@ -159,7 +170,7 @@ class AdvertiseServer(Resource):
         started = time.monotonic()
         try:
             if self.opts.get_only is None:
-                self._trip, failures = round_trip(self._service, until, fresh=self.opts.fresh_value)
+                self._trip, failures = round_trip(self._service, until, self.opts.ttl, fresh=self.opts.fresh_value)
                 if len(failures) > 1:
                     return self._problem(failures, until)
                 self._remark(failures)
@@ -251,6 +262,12 @@ class AdvertiseServer(Resource):
     def notes(self) -> list[str]:
         """Return what a second try made good, and what was not asked."""
         return self._notes
+
+
+def _ttl(text: str) -> int:
+    if not 0 < (seconds := _number(text)) <= 86400:
+        raise ValueError(f"{text!r} is not from 1 to 86400 seconds")
+    return seconds
 
 
 def _number(text: str) -> int:

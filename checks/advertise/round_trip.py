@@ -11,8 +11,6 @@ from checks.seattle.advertise import ALL_VALUES, PROBE_VALUE, Service
 from checks.seattle.errors import NoAnswer, SeattleError, Unresolvable, quoted
 from checks.seattle.framing import time_left
 
-TTL = 60
-"""Seconds a probe's value lives, as in Seattle's own integration test; for so long it lies under %all as well."""
 # A server that is slow may take this part of the time for the first try; what is left is for the second.
 _FIRST_SHARE = 0.6
 # A server that is being restarted is back after a moment.
@@ -49,11 +47,11 @@ class Trip:
         self.get: float | None = None
         self.values: int | None = None
 
-    def make(self, service: Service, value: bytes, until: float) -> None:
+    def make(self, service: Service, value: bytes, ttl: int, until: float) -> None:
         """Put a value under a fresh key and get it at once. Raises SeattleError."""
         self.begin()
         key = b"nagios-" + random_word()
-        stored = service.put(key, value, TTL, until)
+        stored = service.put(key, value, ttl, until)
         self.doing, self.connect, self.put = "get", stored.connect, stored.seconds
         found = service.get(key, ALL_VALUES, until)
         self.connect, self.get, self.values = stored.connect + found.connect, found.seconds, len(found.values)
@@ -63,14 +61,14 @@ class Trip:
             raise WrongValue(quoted(found.values[0]))
 
 
-def round_trip(service: Service, until: float, *, fresh: bool = False) -> tuple[Trip, list[Failure]]:
+def round_trip(service: Service, until: float, ttl: int, *, fresh: bool = False) -> tuple[Trip, list[Failure]]:
     """Return what was measured, and the failures: none, one that a second try made good, or two. Raises Unresolvable.
 
-    `fresh`: the value is a random one as well.
+    `ttl`: seconds the value is kept, under %all as well; `fresh`: the value is a random one, not only the key.
     """
     trip = Trip()
     value = random_word() if fresh else PROBE_VALUE
-    _, failures = twice(lambda end: trip.make(service, value, end), lambda: trip.doing, until)
+    _, failures = twice(lambda end: trip.make(service, value, ttl, end), lambda: trip.doing, until)
     return trip, failures
 
 

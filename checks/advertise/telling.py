@@ -27,7 +27,8 @@ def told(failure: Failure, service: Service) -> str:
     if isinstance(error, NoAnswer):
         if tcp:
             return f"no answer from {place} to {doing} though it takes connections: the server hangs, restart it"
-        return f"no answer from {place} to {doing}: it hangs, restart it, or a firewall drops UDP"
+        said = f"no answer from {place} to {doing}: it hangs, restart it, or a firewall drops UDP"
+        return said if doing in ("put", "get") else f"{said}, or the answer is too long for UDP: --transport tcp"
     if isinstance(error, EmptyAnswer):
         return f"empty answer from {place} to {doing}: {error}; see the server's log, restart it"
     if isinstance(error, Malformed):

@@ -85,6 +85,28 @@ def test_ok_a_server_that_ends_where_the_older_value_expires_first_lives_through
         assert check(server)[0] == 0
 
 
+def test_ok_a_time_to_live_longer_than_the_interval_protects_such_a_server_from_new_nodes():
+    with AdvertiseServer(2) as server:
+        for number in range(10):
+            assert check(server, "--ttl", "900")[0] == 0
+            server.table.skip(10)
+            server.table.put(b"key", b"new node %d" % number, 10**6)
+            server.table.skip(290)
+    with AdvertiseServer(2) as server:
+        assert check(server)[0] == 0
+        server.table.put(b"key", b"new node", 10**6)
+        server.table.skip(100)
+        assert check(server)[0] == 2
+
+
+def test_crit_too_many_nodes_for_a_datagram_may_be_silence():
+    with UdpAdvertiseServer() as server:
+        server.table.put(b"{'e': 65537L, 'n': 840301610928756114796324397867L}", b"x" * 65500, 100)
+        code, text = check(server, *TWOPERCENT, timeout=0.5)
+        assert code == 2
+        assert "or the answer is too long for UDP: --transport tcp" in text
+
+
 def test_ok_an_answer_that_comes_byte_by_byte():
     with AdvertiseServer(manner="drip") as server:
         assert check(server)[0] == 0
@@ -377,6 +399,7 @@ def test_crit_outranks_a_key_that_can_not_be_read():
         (["--state-key", "/a/x.publickey", "--state-key", "/b/x"], "two key files of the name 'x'"),
         (["--state-key", ""], "is not a file's path"),
         (["--transport", "tls"], "invalid choice"),
+        (["--ttl", "0"], "is not from 1 to 86400 seconds"),
         (["--follow", "-1"], "is not a number from 0"),
         (["-p", "0"], "is not a port"),
     ],
