@@ -21,8 +21,8 @@ from collections.abc import Iterator, Sequence
 
 from checks.deadline import last_moment
 from checks.node import report, trouble
+from checks.node.arguments import read_names, read_server
 from checks.node.limits import StatusRules, StatusWarnings
-from checks.node.server import read_server
 from checks.node.states import key_of, state_keys, states
 from checks.options import UsageError, telling
 from checks.output import clean_name, perfdata
@@ -40,7 +40,6 @@ from checks.plugin import (
     stage,
 )
 from checks.seattle import nodemanager
-from checks.seattle.errors import NoAnswer, SeattleError
 from checks.seattle.framing import time_left
 from checks.seattle.keys import PublicKey
 from checks.seattle.nodemanager import PORTS, Answered, NotFound
@@ -83,9 +82,7 @@ COMMANDS = (
         interval=900,
     ),
 )
-OFFCUT = "offcut"
 _LOCAL = "127.0.0.1"
-_MOST_RESOURCES = 10
 # The longest time of an answer in health, and what must be left for another question.
 _HEALTHY = 1.1
 _UNHURRIED = 2.5
@@ -116,8 +113,8 @@ def options(parser: Options) -> None:
     parser.add("--expect-version", help=said, action="append", metavar="VERSION")
     parser.path("--state-keys", help="folder with the clearinghouse's keys NAME.publickey: show the node's state")
     parser.add("--expect-state", help="warn by any other state than NAME; repeatable", action="append", metavar="NAME")
-    said = f"show resources of the vessels in LIST, such as v2,{OFFCUT}; without LIST of the first {_MOST_RESOURCES}"
-    parser.add("--resources", type=telling(_names), metavar="LIST", help=said, nargs="?", const=())
+    said = "show resources of the vessels in LIST, such as v2,offcut; without LIST of the first 10"
+    parser.add("--resources", type=telling(read_names), metavar="LIST", help=said, nargs="?", const=())
     said = "look the node up at this advertise server"
     parser.typed("--advertise-host", read=read_server, metavar="HOST[:PORT]", help=said)
     severities: dict[str, object] = {"choices": tuple(SEVERITIES), "metavar": "STATE"}
@@ -131,13 +128,6 @@ def validate(opts: Values) -> None:
         raise UsageError("--owned-warning needs --owner")
     if opts.expect_state and not opts.state_keys:
         raise UsageError("--expect-state needs --state-keys")
-
-
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(word.strip() for word in text.split(",")))
-    if not all(names) or len(names) > _MOST_RESOURCES or any(len(name) > 64 for name in names):
-        raise ValueError(f"{text[:80]!r} is no list of up to {_MOST_RESOURCES} vessels, such as v2,v3,{OFFCUT}")
-    return names
 
 
 class SeattleNode(Resource):
@@ -243,38 +233,16 @@ class SeattleNode(Resource):
 
     def _ask_resources(self, answered: Answered) -> Iterator[Metric]:
         """Yield what is wrong with the resources of the chosen vessels; what they are goes to perfdata and lines."""
-        names = sorted((vessel.name for vessel in answered.node.vessels), key=report.by_name)
-        chosen = [
-            None if name == OFFCUT else name for name in self.opts.resources or (OFFCUT, *names[:_MOST_RESOURCES])
-        ]
-        started, asked = time.monotonic(), 0
-        for vessel in chosen:
-            what = OFFCUT if vessel is None else report.short(vessel)
-            if time_left(self._until) < min(_UNHURRIED, self.opts.timeout / 8):
-                break
-            try:
-                with stage(f"asking {answered.host} for the resources of {what}"):
-                    found = nodemanager.resources(answered.host, answered.port, vessel, self._until)
-                asked += 1
-            except NoAnswer:  # in the time left
-                break
-            except SeattleError as error:
-                asked += 1
-                yield Metric(f"resources of {what}: {error}", "warning", context="finding")
-                continue
-            self._later += report.limits(vessel, found)
-            self._more.append(report.resource_line(vessel, found))
-        if asked:
-            self._items.append(perfdata("time.resources", time.monotonic() - started, "s"))
-        missing = len(chosen) - asked
-        if missing and self.opts.resources:
-            yield Metric(
-                f"resources of {missing} vessels not known: no time left, raise -t", "unknown", context="finding"
-            )
-        elif (rest := len(names) + 1 - asked) and not self.opts.resources:
-            self._notes.append(
-                f"resources of {rest} vessels not known; --resources=NAME,NAME chooses, a second for each"
-            )
+        from checks.node import resources  # most runs don't ask for them
+
+        with stage(f"asking {answered.host} for resources"):
+            found = resources.ask(answered, self.opts.resources, self._until, min(_UNHURRIED, self.opts.timeout / 8))
+        self._items.append(perfdata("time.resources", found.seconds, "s"))
+        self._later += found.items
+        self._more += found.lines
+        self._notes += found.notes
+        for severity, said in found.problems:
+            yield Metric(said, severity, context="finding")
 
     def perfdata(self) -> Sequence[str]:
         """Return times and counts, then resources; nothing of what was not measured."""

@@ -6,7 +6,7 @@ import contextlib
 import socket
 from typing import NamedTuple
 
-from checks.node.server import Server
+from checks.node.arguments import Server
 from checks.node.trouble import LOG, place
 from checks.output import clean_name
 from checks.seattle.advertise import TcpAdvertise

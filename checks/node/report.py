@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import NamedTuple
 
 from checks.node.limits import OTHER
 from checks.options import Values
-from checks.output import clean_name, label_part, perfdata
+from checks.output import clean_name, perfdata
 from checks.seattle.keys import PublicKey
 from checks.seattle.nodemanager import STATUSES, Answered, Node, Vessel
 
 # What an operator looks for comes first, where not all lines fit.
 _ORDER = ("ThreadErr", "Stale", OTHER, "Terminated", "Stopped", "Started", "Fresh")
-_IN_BYTES = ("memory", "diskused")
 _SHOWN = 3
 _LONGEST = 60
 
@@ -101,12 +99,6 @@ def figures(counts: Counts, opts: Values) -> list[str]:
     return items
 
 
-def limits(vessel: str | None, resources: Mapping[str, float]) -> list[str]:
-    """Return the perfdata of a vessel's resources, or with None of what is left over on the node."""
-    label = "offcut" if vessel is None else f"vessel.{label_part(vessel)}"
-    return [perfdata(f"{label}.{name}", number, "B" if name in _IN_BYTES else "") for name, number in resources.items()]
-
-
 def lines(answered: Answered, counts: Counts, owner: PublicKey | None) -> list[str]:
     """Return a line for the node, one for the statuses, and one for each vessel, those with trouble first."""
     node = answered.node
@@ -118,12 +110,6 @@ def lines(answered: Answered, counts: Counts, owner: PublicKey | None) -> list[s
         f"{counts.total - counts.unassigned} assigned, {counts.unassigned} unassigned, {counts.advertised} advertised"
     )
     return [about, ", ".join([said, *statuses]), *(_line(vessel, owner) for vessel in _sorted(node))]
-
-
-def resource_line(vessel: str | None, resources: Mapping[str, float]) -> str:
-    """Return a line with a vessel's resources, or with None with what is left over on the node."""
-    what = "offcut" if vessel is None else short(vessel)
-    return f"{what} may use: {', '.join(f'{name} {number:.10g}' for name, number in resources.items())}"
 
 
 def by_name(name: str) -> tuple[int, str]:

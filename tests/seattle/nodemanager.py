@@ -130,6 +130,7 @@ NO_VESSEL = b"No such vessel\nError"
 HOSTILE = described(
     [
         Described("v1|x=1;2\x1b[2J\x07<b>", "Sta\u202ele\x00", info="\x1b]0;x\x07|'\"=\u2028<script>" + "y" * 200),
+        Described("offcut"),
         Described("v2", "", ["3 5"], info="'quoted' | piped=1"),
         Described("../../etc", "Stale", KEYS, advertise="False"),
         Described("é漢" * 40, "ThreadErr" * 9),

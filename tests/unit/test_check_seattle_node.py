@@ -465,6 +465,9 @@ def test_hostile_names_reach_the_output_clean():
     assert text.replace("\n", "").isprintable()
     assert "<" not in text
     assert "v1?x=1;2?[2J??b?: Sta?le?" in text
+    labels = [item.partition("=")[0] for item in items(text)]
+    assert {"offcut.cpu", "vessel.offcut.cpu"} <= set(labels)
+    assert len(set(labels)) == len(labels)
 
 
 def test_ok_a_thousand_vessels_fit_and_what_is_left_out_is_told():
