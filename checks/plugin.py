@@ -141,7 +141,7 @@ class Threshold(nagiosplugin.Context):  # type: ignore[misc]
             limit = limits.find(name) if isinstance(limits, RangeRules) else limits
             if limit is not None and not limit.match(metric.value):
                 subject = " ".join(part for part in (clean_name(name), clean_name(what) or self.word) if part)
-                value = self.show(round(metric.value, 2))
+                value = self.show(round(metric.value, 2) if self.show is plain else metric.value)
                 said = f"{subject} {value}{self.unit} ({violation(limit, metric.value, self.show)})"
                 return Result(severity, said, metric)
         return Result(Ok, None, metric)

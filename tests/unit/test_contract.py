@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -20,6 +21,7 @@ import pytest
 
 from checks.plugin import COUNTER, GAUGE, Check
 from checks.version import VERSION
+from tests.seattle import advertise, builder, nodemanager, zenodotus
 from tests.seattle.serving import Serving
 
 ROOT = Path(__file__).parents[2]
@@ -33,9 +35,36 @@ def status(name: str) -> list[str]:
 
 
 # What listens where a word of a command line below holds the name in braces.
-DOUBLES: dict[str, Callable[[], Serving]] = {}
+DOUBLES: dict[str, Callable[[], Serving]] = {
+    "advertise": advertise.AdvertiseServer,
+    "advertise_nodes": advertise.populated,
+    "advertise_udp": advertise.UdpAdvertiseServer,
+    "builder": builder.InstallerBuilder,
+    "node": nodemanager.NodeManager,
+    "node_hostile": nodemanager.hostile,
+    "zenodotus": lambda: zenodotus.Zenodotus(settling=0),
+}
+BUILDER = ["--url", "http://127.0.0.1:{builder}/custom_install/"]
+STATES = ["--state-directory", f"{DATA}/check_advertise_server"]
 # Command lines on recorded inputs: the calm ones first, where nothing is long; then what hurts.
 RECORDED: dict[str, list[list[str]]] = {
+    "check_advertise_server": [
+        ["-p", "{advertise}"],
+        ["-p", "{advertise_udp}", "--transport", "udp"],
+        [
+            *("-p", "{advertise_nodes}", "-w", "0.00001", *STATES, "--state", "twopercent=300:"),
+            *("--state", "acceptdonation=:0", "--state", "canonical", "--state", "gone"),
+        ],
+        [
+            "-p",
+            "{advertise_nodes}",
+            "--get-only",
+            f"{DATA}/check_advertise_server/twopercent.publickey",
+            "--nodes-warning",
+            "~:-1",
+        ],
+        ["-p", "1", "-t", "1", "--sibling-port", "1"],
+    ],
     "check_disk": [
         ["--proc", f"{DATA}/check_disk/calm", "--fstab", "/dev/null"],
         DISK,
@@ -47,6 +76,35 @@ RECORDED: dict[str, list[list[str]]] = {
         status("trouble"),
         [*status("backends"), "-w", "0.00001", "-c", "lab-1.*=~:-1", "--bytes-warning", "1E"],
         status("future"),
+    ],
+    "check_installer_builder": [
+        BUILDER,
+        [
+            *BUILDER,
+            "--build-id",
+            builder.BUILD,
+            "--platform",
+            "all",
+            "-w",
+            "0.00001",
+            "-c",
+            "1000",
+            "--bytes-warning",
+            "1G:",
+        ],
+        [*BUILDER, "--build-id", "a" * 40, "--expect-api", "3.0"],
+        ["--url", "http://127.0.0.1:1/", "-t", "5"],
+        [*BUILDER, "--owner", "/nonexistent"],
+    ],
+    "check_seattle_node": [
+        ["-p", "{node}"],
+        [
+            *("-p", "{node}", "--resources", "-w", "0.00001", "--vessels-critical", "20:", "--status-warning", "0"),
+            *("--expect-version", "0.3", "--advertise-host", "127.0.0.1:1"),
+        ],
+        ["-p", "{node_hostile}", "--resources"],
+        ["-p", "1"],
+        ["-p", "{node}", "--owner", "/nonexistent"],
     ],
     "check_virt_stats": [
         ["--replay", f"{DATA}/contract/guests.raw"],
@@ -63,6 +121,16 @@ RECORDED: dict[str, list[list[str]]] = {
         ],
         ["--replay", f"{DATA}/contract/guests.json", "--list"],
         ["--replay", "/nonexistent"],
+    ],
+    "check_zenodotus": [
+        ["-p", "{zenodotus}"],
+        [
+            *("-p", "{zenodotus}", "-v", "--name", "hello", "--name", "GONE", "--name", "multi=192.0.2.9,192.0.2.1"),
+            *("--expect-address", "192.0.2.7", "-w", "0.00001"),
+        ],
+        ["-p", "{zenodotus}", "--name", "_a.b-c.example.org.", "--advertise-host", "127.0.0.1:{advertise}"],
+        ["-H", "127.0.0.1", "-p", "1", "-t", "1"],
+        ["-H", "nowhere.invalid", "-t", "1"],
     ],
 }
 MEANT_EVERYWHERE = {"-H", "-p", "-t", "-w", "-c", "-v", "-V", "-h"}
@@ -132,6 +200,13 @@ def _home(tmp_path, monkeypatch):
     """State that a check reads is a test's own."""
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch):
+    """Pauses before a second try are short: the doubles need none."""
+    sleep = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.005)))
 
 
 def console(name, *argv, env=None, **keywords):
