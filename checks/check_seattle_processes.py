@@ -18,8 +18,8 @@ import pwd
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
-from checks import web
 from checks.counters import Counters, StateError
 from checks.deadline import CheckError, last_moment
 from checks.output import clean_name, perfdata
@@ -35,12 +35,15 @@ from checks.plugin import (
     Values,
     stage,
 )
-from checks.processes import locks, report
+from checks.processes import report
 from checks.processes.census import Asked, Census, Count
 from checks.processes.procfs import Procfs
 from checks.processes.wanted import PROFILES, Users, Wanted, choose, labels
 from checks.processes.wanted import Asked as AskedNames
 from checks.shipper.report import duration
+
+if TYPE_CHECKING:
+    from checks.processes import locks
 
 MEASURES = (
     Measure(
@@ -80,6 +83,7 @@ COMMANDS = (
 )
 # Names of processes have no slash.
 _LOCKS = "/locks"
+_LOCK_PORT = 8010
 _INSTANCES, _USER = "instances", "user"
 
 
@@ -109,10 +113,10 @@ def options(parser: Options) -> None:
         read=_patience,
         metavar="SECONDS",
         default=3.0,
-        help="time for which what is missing or stopped is looked at again",
+        help="time for which what is missing or stopped is looked at again, at most 4/10 of --timeout",
     )
     parser.flag("--lock-status", help="ask the lock server on this machine for its status")
-    parser.port("--lock-port", default=locks.PORT, help="the lock server's port")
+    parser.port("--lock-port", default=_LOCK_PORT, help="the lock server's port")
     parser.range("--locks-warning", help="warn by locks held")
     parser.range("--locks-critical", help="critical by locks held")
     parser.range("--lock-age-warning", default="300", help="warn by seconds a lock is held at least")
@@ -135,7 +139,8 @@ class Processes(Resource):
         self._restarts: dict[str, int] = {}
         self._clock: float | None = None
         self._locks: locks.Status | None = None
-        self._lock_age: float | None = None
+        self._lock_items: list[str] = []
+        self._lock_lines: list[str] = []
         self._notes: list[str] = []
         self._unknown = ""
 
@@ -154,11 +159,13 @@ class Processes(Resource):
         """Yield what is wrong with the processes, then their numbers, then the lock server's. Raises CheckError."""
         opts = self.opts
         until = last_moment(opts.timeout)
+        # The lock server is asked last, and must not be called silent because no time was left for it.
+        patience = min(opts.patience, 0.4 * opts.timeout)
         procfs = Procfs(opts.proc)
         counters = Counters("check_seattle_processes", self._target(), opts.state_key)
         asked = [Asked(one, _user_number(opts.user.of(one)), counters.previous(one.name, "")) for one in self.wanted]
         with stage(f"reading {opts.proc}"):
-            self._counts = Census(procfs, asked).take(min(until, time.monotonic() + opts.patience))
+            self._counts = Census(procfs, asked).take(time.monotonic() + patience)
         self._clock = procfs.clock()
         for one, count in zip(asked, self._counts, strict=True):
             for said, severity in report.findings(one.wanted, count, partial(self._as_whom, one), procfs):
@@ -183,23 +190,25 @@ class Processes(Resource):
             yield Metric(name, _memory(count), context="rss")
 
     def _lock_status(self, until: float, counters: Counters) -> Iterator[Metric]:
-        place = f"{locks.HOST}:{self.opts.lock_port}"
+        from checks import web  # and requests below it: 100 ms, only for the clearinghouse
+        from checks.processes import locks
+
         try:
             self._locks = status = locks.ask(self.opts.lock_port, until)
         except web.WebError as error:
-            yield Metric(report.lock_failure(error, place), "critical", context="finding")
+            yield Metric(locks.failure(error, self.opts.lock_port), "critical", context="finding")
             return
         yield Metric("", len(status.locks), context="locks")
         now = int(time.clock_gettime(time.CLOCK_BOOTTIME))
         before = counters.previous(_LOCKS, "")
         since = {lock.key: before.get(lock.key, now) for lock in status.locks}
         counters.keep(_LOCKS, "", since | {_INSTANCES: len(since)})
-        if before:
-            oldest = min(status.locks, key=lambda lock: since[lock.key], default=None)
-            self._lock_age = float(max(0, now - since[oldest.key])) if oldest else 0.0
-            if oldest:
-                held = f"lock of {oldest.kind} {clean_name(oldest.name[:60])} (session {clean_name(oldest.session[:20])}) held for at least"
-                yield Metric(f"\0{held}", self._lock_age, context="lock_age")
+        self._lock_lines = locks.lines(status)
+        oldest = min(status.locks, key=lambda lock: since[lock.key], default=None)
+        age = float(max(0, now - since[oldest.key])) if oldest else 0.0
+        self._lock_items = locks.items(status, age if before else None, self.opts)
+        if before and oldest:
+            yield Metric(f"\0{locks.title(oldest)} held for at least", age, context="lock_age")
 
     def _remember(self, asked: Sequence[Asked], counters: Counters) -> None:
         """Keep the keys of all that run, and as whom, for the next run."""
@@ -240,7 +249,7 @@ class Processes(Resource):
         restarted = [clean_name(name) for name, number in self._restarts.items() if number]
         parts = [said, f"restarted: {', '.join(restarted)}" if restarted else ""]
         if self._locks is not None:
-            parts.append(f"{len(self._locks.locks)} locks held")
+            parts.append(f"{len(self._locks.locks) or 'no'} lock{'s' * (len(self._locks.locks) != 1)} held")
         return ", ".join(part for part in parts if part)
 
     def _one_line(self, wanted: Wanted, count: Count) -> str:
@@ -260,11 +269,7 @@ class Processes(Resource):
             for wanted, count in zip(self.wanted, self._counts, strict=True)
             for line in report.lines(wanted, count, self._clock)
         ]
-        for lock in self._locks.locks if self._locks else ():
-            since = f", since {clean_name(lock.since[:40])} by its clock" if lock.since else ""
-            found.append(
-                f"lock of {lock.kind} {clean_name(lock.name[:60])}: session {clean_name(lock.session[:20])}{since}, {lock.waiting} wait"
-            )
+        found += self._lock_lines
         if self._unknown and self._unknown not in self._notes:
             found.append(self._unknown)
         return found
@@ -286,20 +291,7 @@ class Processes(Resource):
             if name in self._restarts:
                 restarts = opts.restarts_warning.find(name), opts.restarts_critical.find(name)
                 more.append(perfdata(f"{label}.restarts", self._restarts[name], "", *restarts))
-        return counts + more + self._lock_perfdata()
-
-    def _lock_perfdata(self) -> list[str]:
-        status, opts = self._locks, self.opts
-        if status is None:
-            return []
-        items = [
-            perfdata("locks.held", len(status.locks), "", opts.locks_warning, opts.locks_critical),
-            perfdata("locks.waiting", status.waiting),
-            perfdata("locks.sessions", status.sessions),
-        ]
-        if self._lock_age is not None:
-            items.append(perfdata("locks.age", self._lock_age, "s", opts.lock_age_warning, opts.lock_age_critical))
-        return [*items, perfdata("time.lock_status", round(status.seconds, 6), "s")]
+        return counts + more + self._lock_items
 
 
 def _memory(count: Count) -> int:

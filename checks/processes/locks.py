@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from checks import web
+from checks.options import Values
+from checks.output import clean_name, perfdata
 
-PORT = 8010
 HOST = "127.0.0.1"
 _KINDS = ("node", "user")
 
@@ -43,6 +44,10 @@ class Status(NamedTuple):
 
 def ask(port: int, until: float) -> Status:
     """Return the lock server's status. `until` is a moment of time.monotonic(). Raises web.WebError."""
+    import xmlrpc.client  # noqa: F401  # what web imports when it is first needed is not the server's time
+
+    import checks.transport  # noqa: F401
+
     url = f"http://{HOST}:{port}/"
     started = time.monotonic()
     try:
@@ -70,3 +75,47 @@ def parse(answer: Any, seconds: float = 0.0) -> Status:
         return Status(locks, sum(len(state["queue"]) for _, _, state in every), len(sessions), seconds)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise web.Malformed("the answer to GetStatus is no status of locks") from error
+
+
+def lines(status: Status) -> list[str]:
+    """Return a line for each lock that is held."""
+    return [
+        f"{title(lock)}{f', since {clean_name(lock.since[:40])} by its clock' if lock.since else ''}, {lock.waiting} wait"
+        for lock in status.locks
+    ]
+
+
+def title(lock: Lock) -> str:
+    """Return a lock and who holds it as the text says it."""
+    return f"lock of {lock.kind} {clean_name(lock.name[:60])} (session {clean_name(lock.session[:20])})"
+
+
+def items(status: Status, age: float | None, opts: Values) -> list[str]:
+    """Return the perfdata; `age` is the time in seconds for which the oldest is held at least, None where that is not known."""
+    found = [
+        perfdata("locks.held", len(status.locks), "", opts.locks_warning, opts.locks_critical),
+        perfdata("locks.waiting", status.waiting),
+        perfdata("locks.sessions", status.sessions),
+    ]
+    if age is not None:
+        found.append(perfdata("locks.age", age, "s", opts.lock_age_warning, opts.lock_age_critical))
+    return [*found, perfdata("time.lock_status", round(status.seconds, 6), "s")]
+
+
+def failure(error: web.WebError, port: int) -> str:
+    """Say what is wrong with the lock server, and what to do next."""
+    place = f"{HOST}:{port}"
+    start = "start lockserver_daemon.py as ch"
+    if isinstance(error, web.Refused):
+        return f"lock server {place} refuses connections: {start}"
+    if isinstance(error, web.NoAnswer):
+        return f"lock server {place} takes the connection but does not answer: it hangs, end it and {start}"
+    if isinstance(error, web.EmptyAnswer):
+        return f"lock server {place} closes without an answer: it ends itself after an error, see its log and {start}"
+    if isinstance(error, web.Fault):
+        return f"lock server {place} answers GetStatus with a fault: {clean_name(str(error)[:120])}"
+    if isinstance(error, web.Incomplete):
+        return f"lock server {place} breaks off its answer ({error}): end it and {start}"
+    if isinstance(error, web.WrongStatus | web.Malformed):
+        return f"what answers at {place} is no lock server ({clean_name(str(error)[:120])}): see who listens there"
+    return f"lock server {place}: {clean_name(str(error)[:120])}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pwd
 from collections.abc import Callable, Iterator, Sequence
 
-from checks import web
 from checks.deadline import stage
 from checks.output import clean_name
 from checks.processes.census import Count, Instance
@@ -121,22 +120,6 @@ def user_name(number: int) -> str:
 def size(number: float) -> str:
     """Return bytes as a person reads them."""
     return f"{plain(round(number / (1 << 20), 1))} MiB"
-
-
-def lock_failure(error: web.WebError, place: str) -> str:
-    """Say what is wrong with the lock server, and what to do next."""
-    start = "start lockserver_daemon.py, as ch"
-    if isinstance(error, web.Refused):
-        return f"lock server {place} refuses connections: {start}"
-    if isinstance(error, web.NoAnswer):
-        return f"lock server {place} takes the connection but does not answer: it hangs, end it and {start}"
-    if isinstance(error, web.EmptyAnswer):
-        return f"lock server {place} closes without an answer: it ends itself after an error, see its log and {start}"
-    if isinstance(error, web.Fault):
-        return f"lock server {place} answers GetStatus with a fault: {clean_name(str(error)[:120])}"
-    if isinstance(error, web.WrongStatus | web.Malformed):
-        return f"what answers at {place} is no lock server ({clean_name(str(error)[:120])}): see who listens there"
-    return f"lock server {place}: {clean_name(str(error)[:120])}"
 
 
 def _unseen(procfs: Procfs) -> str:
