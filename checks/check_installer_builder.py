@@ -17,6 +17,7 @@ Redirects are followed on the hosts of --url, of the URLs that the builder gives
 
 from __future__ import annotations
 
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -174,8 +175,7 @@ class InstallerBuilder(Resource):
         build = _read_build(self.opts.build_id)
         ca = str(self.opts.ca) if self.opts.ca else None
         if ca:
-            with stage(f"reading {clean_name(ca)}"), Path(ca).open("rb"):
-                pass
+            _must_hold_certificates(ca)
         import checks.transport  # noqa: F401  # before the clock starts: our own imports are not the server's time
 
         started = time.monotonic()
@@ -236,7 +236,7 @@ class InstallerBuilder(Resource):
             yield Metric(platform, size, context="size")
         if len(whole) == 1:
             vessels = int(self._figures[f"installer.{whole[0]}.vessels"])
-            self.headline += f", {whole[0]} installer of {self._sizes[whole[0]] / 2**20:.1f} MiB with {vessels} vessels"
+            self.headline += f", {whole[0]} installer of {_size(self._sizes[whole[0]])} with {vessels} vessels"
         elif whole:
             self.headline += f", {len(whole)} installers ({', '.join(whole)})"
 
@@ -269,10 +269,10 @@ class InstallerBuilder(Resource):
         except archive.BadArchive as error:
             if time.monotonic() > builder.until:
                 repair = "give more time by -t"
-            yield _problem(f"the {platform} installer is bad, {error}: {repair}")
+            yield _problem(f"the {platform} installer is bad, {clean_name(str(error))}: {repair}")
             return
         except SeattleError as error:
-            yield _problem(f"the {platform} installer is bad, {error}: make a new build")
+            yield _problem(f"the {platform} installer is bad, {clean_name(str(error))}: make a new build")
             return
         self._figures[f"installer.{platform}.members"] = contents.members
         self._figures[f"installer.{platform}.vessels"] = len(vessels)
@@ -329,11 +329,33 @@ def _read_build(build: str | Path | None) -> str:
     """Return a build id, from its file where it is one, or "". Raises CheckError."""
     if not isinstance(build, Path):
         return build or ""
-    with stage(f"reading {clean_name(str(build))}"), build.open("rb") as file:
+    shown = clean_name(str(build))
+    _must_be_file(build)
+    with stage(f"reading {shown}"), build.open("rb") as file:
         text = file.read(100).decode("ascii", "replace").strip()
     if not is_build_id(text):
-        raise CheckError(f"{clean_name(str(build))} holds no build id, which is 40 characters of a-z and 0-9")
+        raise CheckError(f"{shown} holds no build id, which is 40 characters of a-z and 0-9")
     return text
+
+
+def _must_hold_certificates(ca: str) -> None:
+    """Raise CheckError for a file of certificates that can't be used: that is no failure of the server."""
+    import ssl
+
+    _must_be_file(Path(ca))
+    with stage(f"reading {clean_name(ca)}"):
+        ssl.create_default_context(cafile=ca)
+
+
+def _must_be_file(path: Path) -> None:
+    """Raise CheckError for what is no file: a pipe nobody writes to would hold up who opens it."""
+    with stage(f"reading {clean_name(str(path))}"):
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise CheckError(f"{clean_name(str(path))} is no file")
+
+
+def _size(size: float) -> str:
+    return f"{size / 2**20:.1f} MiB" if size > 2**18 else f"{size:.0f} bytes"
 
 
 CHECK = Check(InstallerBuilder, MEASURES, options, commands=COMMANDS, timeout=30.0, validate=validate)

@@ -12,6 +12,7 @@ from checks.output import clean_name
 
 _LONGEST = 120
 _SETTINGS = "mend BASE_URL and CUSTOM_INSTALLER_URL in its settings, or allow it by --redirect-host"
+_STATIC = "mend CUSTOM_INSTALLER_URL in its settings, or its static files"
 
 
 def failed_call(error: web.WebError, base: str, method: str) -> str:
@@ -26,7 +27,7 @@ def failed_call(error: web.WebError, base: str, method: str) -> str:
     if isinstance(error, web.NoAnswer):
         return f"{server} takes connections but never answers ({method}): it hangs, restart it"
     if isinstance(error, web.Malformed) and not isinstance(error, web.Incomplete):
-        return f"{server} answers, but not as an installer builder: check --url ({method}: {error})"
+        return f"{server} answers, but not as an installer builder: check --url ({method}: {_clean(str(error))})"
     return _failed(error, server, method)
 
 
@@ -44,22 +45,21 @@ def failed_download(error: web.WebError, base: str, platform: str) -> str:
 
 def wrong_page(page: web.Page, base: str, platform: str, build: str) -> str:
     """Return the line for an installer that was answered with another status than 200."""
-    server, said = web.place(base), debug_page(page.body)
-    status = f"HTTP {page.status}"
-    if page.status == 500 and ("vesselinfo" in said):
-        return f"{server} can't pack the {platform} installer, build {build[:8]}... is damaged: make a new one ({status}: {said})"
-    if page.status == 500 and (not said or f"seattle_{platform[:3]}" in said):
-        sure = (
-            "is missing on the server: rebuild it" if said else "is probably missing on the server: see its error log"
-        )
-        return f"the base installer for {platform} {sure} ({server}, {status}{': ' * bool(said)}{said})"
+    server, exception = web.place(base), debug_page(page.body)
+    status, said = f"HTTP {page.status}", _clean(exception)
+    if page.status == 500 and "vesselinfo" in exception:
+        return f"build {build[:8]}... is damaged on {server}, {platform} can't be packed: make a new one ({said})"
+    if page.status == 500 and not said:
+        return f"the base installer for {platform} is missing on {server}, or its disk is full: see its error log ({status})"
+    if page.status == 500 and f"seattle_{platform[:3]}" in exception:
+        return f"the base installer for {platform} is missing on {server}: rebuild it there ({said})"
     if page.status == 404 and urlsplit(page.url).path.endswith(f"/installers/{platform}/"):
         return (
             f"{server} has no build {build[:8]}... any more ({status}): check --build-id, or make a new one by --build"
         )
     if page.status == 404:
         path = _clean(urlsplit(page.url).path)
-        return f"{web.place(page.url)} does not serve the packed {platform} installer ({status}): {_SETTINGS}; {path}"
+        return f"{web.place(page.url)} does not serve the packed {platform} installer: {_STATIC} ({status}, {path})"
     return _status(page, server, f"{platform} installer", said)
 
 
@@ -70,13 +70,13 @@ def fault(error: web.Fault) -> str:
 
 
 def debug_page(body: bytes) -> str:
-    """Return the exception that a debug page of Django shows, or "" where it is none."""
+    """Return the exception that a debug page of Django shows, as it is, or "" where it is none."""
     text = body.decode("utf-8", "replace")
     kind = re.search(r"<title>\s*([\w.]{1,60}) at /", text)
     value = re.search(r'<pre class="exception_value">([^<]{0,2000})', text)
     if not kind:
         return ""
-    return _clean(f"{kind[1]}: {unescape(value[1])}" if value else kind[1])
+    return f"{kind[1]}: {unescape(value[1])}" if value else kind[1]
 
 
 def _status_of_call(page: web.Page, base: str, method: str) -> str:
@@ -85,7 +85,7 @@ def _status_of_call(page: web.Page, base: str, method: str) -> str:
         return f"{server} sends us to {_clean(page.location.removesuffix('xmlrpc/'))}: give that as --url"
     if page.status == 404:
         return f"{server} has no {_clean(urlsplit(page.url).path)} (HTTP 404): check --url"
-    return _status(page, server, method, debug_page(page.body))
+    return _status(page, server, method, _clean(debug_page(page.body)))
 
 
 def _status(page: web.Page, server: str, doing: str, said: str) -> str:

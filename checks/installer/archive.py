@@ -20,7 +20,8 @@ from checks.installer import vesselinfo
 LARGEST_UNPACKED = 1024 * 1024 * 1024
 MOST_MEMBERS = 50_000
 _PIECE = 65536
-_LARGEST_READ = 4 * 1024 * 1024
+_LONGEST_LIST = 4 * 1024 * 1024
+_LARGEST_HEAD = 128 * 1024
 # In the newer builder's archives, the older one's, and the zip inside an older Android package.
 _VESSELINFO = ("seattle/seattle_repy/vesselinfo", "./seattle/seattle_repy/vesselinfo")
 _INNER = "res/raw/seattle.zip"
@@ -87,11 +88,12 @@ class _Reader:
                     content = archive.extractfile(member) if member.isreg() else None
                     if content is None:
                         raise BadArchive("its vesselinfo is no plain file")
+                    unpacked.allow(vesselinfo.LARGEST + _PIECE)
                     self._keep(content.read(vesselinfo.LARGEST + 1))
             unpacked.end()
 
     def _next(self, archive: tarfile.TarFile, unpacked: _Unpacked) -> tarfile.TarInfo | None:
-        unpacked.allow(_LARGEST_READ)
+        unpacked.allow(_LARGEST_HEAD)
         archive.members = []  # type: ignore[attr-defined]  # tarfile keeps all it has seen
         return archive.next()
 
@@ -179,11 +181,11 @@ class _Sparing(io.RawIOBase):
 
     def read(self, size: int | None = -1) -> bytes:
         """Return so many bytes, or fewer at the end. Raises BadArchive where it is too much."""
-        asked = _LARGEST_READ + 1 if size is None or size < 0 else size
-        if size is not None and size > _LARGEST_READ:
+        asked = _LONGEST_LIST + 1 if size is None or size < 0 else size
+        if size is not None and size > _LONGEST_LIST:
             raise BadArchive("its list of members is too long")
         data = self._file.read(asked)
-        if len(data) > _LARGEST_READ:
+        if len(data) > _LONGEST_LIST:
             raise BadArchive("its list of members is too long")
         return data
 
@@ -194,7 +196,7 @@ class _Unpacked(io.RawIOBase):
     def __init__(self, packed: gzip.GzipFile, reader: _Reader) -> None:
         self._packed, self._reader = packed, reader
         self._position = 0
-        self._allowed = _LARGEST_READ
+        self._allowed = _LARGEST_HEAD
 
     def allow(self, size: int) -> None:
         """Let that much be read until the next call; what is passed over does not count."""
