@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from checks.counters import Counters, StateError
 from checks.deadline import CheckError, last_moment
+from checks.options import UsageError
 from checks.output import clean_name, perfdata
 from checks.plugin import (
     GAUGE,
@@ -127,6 +128,8 @@ def options(parser: Options) -> None:
 def validate(opts: Values) -> None:
     """Put together what is wanted. Raises UsageError."""
     opts.wanted = choose(opts.profile, opts.process, opts.user)
+    if not (opts.wanted or opts.lock_status):
+        raise UsageError(f"nothing to look for: give --profile ({', '.join(PROFILES)}) or --process NAME")
 
 
 class Processes(Resource):
@@ -243,7 +246,7 @@ class Processes(Resource):
 
     def _headline(self) -> str:
         running = [pair for pair in zip(self.wanted, self._counts, strict=True) if pair[1].running]
-        said = f"{len(running)} of {len(self.wanted)} processes run"
+        said = f"{len(running)} of {len(self.wanted)} processes run" if self.wanted else ""
         if len(self.wanted) == 1:
             said = self._one_line(*running[0]) if running else ""
         restarted = [clean_name(name) for name, number in self._restarts.items() if number]

@@ -105,17 +105,17 @@ def items(status: Status, age: float | None, opts: Values) -> list[str]:
 def failure(error: web.WebError, port: int) -> str:
     """Say what is wrong with the lock server, and what to do next."""
     place = f"{HOST}:{port}"
-    start = "start lockserver_daemon.py as ch"
+    start = "start it (lockserver_daemon.py, as ch)"
     if isinstance(error, web.Refused):
         return f"lock server {place} refuses connections: {start}"
     if isinstance(error, web.NoAnswer):
-        return f"lock server {place} takes the connection but does not answer: it hangs, end it and {start}"
+        return f"lock server {place} takes the connection but does not answer: it hangs, re{start}"
     if isinstance(error, web.EmptyAnswer):
-        return f"lock server {place} closes without an answer: it ends itself after an error, see its log and {start}"
+        return f"lock server {place} closes without an answer: it ends itself after an error, see its log and re{start}"
     if isinstance(error, web.Fault):
         return f"lock server {place} answers GetStatus with a fault: {clean_name(str(error)[:120])}"
     if isinstance(error, web.Incomplete):
-        return f"lock server {place} breaks off its answer ({error}): end it and {start}"
+        return f"lock server {place} breaks off its answer ({error}): re{start}"
     if isinstance(error, web.WrongStatus | web.Malformed):
         return f"what answers at {place} is no lock server ({clean_name(str(error)[:120])}): see who listens there"
-    return f"lock server {place}: {clean_name(str(error)[:120])}"
+    return f"lock server {place}: {clean_name(str(error)[:120])}: see whether it runs, or re{start}"

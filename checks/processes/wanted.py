@@ -120,7 +120,7 @@ class Users:
 def choose(profiles: Iterable[str], asked: Asked, users: Users) -> list[Wanted]:
     """Return what is wanted, in the order of the profiles; what --process asks for replaces the same name of a profile.
 
-    Raises UsageError for nothing at all, for the same name twice, and for a user of what is not wanted.
+    Raises UsageError for the same name twice, and for a user of what is not wanted.
     """
     found = [one for profile in profiles for one in PROFILES[profile]]
     for one in asked.wanted:
@@ -129,8 +129,6 @@ def choose(profiles: Iterable[str], asked: Asked, users: Users) -> list[Wanted]:
             found[same[0]] = found[same[0]]._replace(names=one.names, limit=one.limit)
         else:
             found.append(one)
-    if not found:
-        raise UsageError(f"nothing to look for: give --profile ({', '.join(PROFILES)}) or --process NAME")
     names = [name for one in found for name in one.names]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:

@@ -346,8 +346,8 @@ def test_ok_state_that_can_not_be_written_is_named(tree, check, monkeypatch):
 # Many, and hostile
 
 
-def test_ok_one_among_a_thousand(tree, check):
-    for pid in range(1000, 2000):
+def test_ok_one_among_many(tree, check):
+    for pid in range(1000, 1200):
         tree.add(pid, "python", "editor.py", "advertiseserver.py")
     tree.pair(100, *SERVER)
     assert check("--profile", "seattle")[1].startswith("SEATTLE_PROCESSES OK - advertiseserver.py runs for 24 h")
@@ -418,11 +418,17 @@ def test_warn_a_lock_that_is_held_for_long(lockserver, ask, later):
     assert " locks.age=0s;300" in ask("--save-state")[1]
 
 
+def test_the_lock_server_may_be_all_that_is_asked_for(lockserver):
+    code, text = recorded("--lock-status", "--lock-port", str(lockserver.port), "-t", "1")
+    assert code == 0
+    assert text.startswith("SEATTLE_PROCESSES OK - no locks held | locks.held=0 ")
+
+
 @pytest.mark.parametrize(
     ("manner", "said"),
     [
-        ("silent", "takes the connection but does not answer: it hangs, end it and start lockserver_daemon.py as ch"),
-        ("empty", "closes without an answer: it ends itself after an error, see its log and start"),
+        ("silent", "takes the connection but does not answer: it hangs, restart it (lockserver_daemon.py, as ch)"),
+        ("empty", "closes without an answer: it ends itself after an error, see its log and restart it"),
         ("cut", "breaks off its answer"),
         ("junk", "is no lock server (HTTP 400): see who listens there"),
     ],
@@ -440,7 +446,7 @@ def test_crit_a_lock_server_that_is_not_there(lockserver, ask):
     lockserver.stop()
     code, text = ask()
     assert code == 2
-    assert "refuses connections: start lockserver_daemon.py as ch" in text
+    assert "refuses connections: start it (lockserver_daemon.py, as ch)" in text
 
 
 def test_ok_a_lock_server_is_asked_though_a_process_is_missing_for_all_its_patience(tree, lockserver, check):

@@ -141,7 +141,7 @@ words = st.sampled_from(
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(st.lists(words) | st.lists(st.text(max_size=4)))
 def test_any_arguments_are_taken_and_only_what_stands_there_is_run(found):
     what = runs(found)
@@ -149,7 +149,7 @@ def test_any_arguments_are_taken_and_only_what_stands_there_is_run(found):
         assert any(name.removesuffix(".py").rstrip(":") in word for word in found)
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(st.binary(max_size=40))
 def test_any_bytes_are_taken(data):
     runs(arguments(data))

@@ -51,9 +51,7 @@ def test_a_range_for_a_process_of_a_profile_replaces_its_own():
     ]
 
 
-@pytest.mark.parametrize(
-    ("texts", "user"), [((), ()), (("x|y", "z", "y|z"), ()), (("x", "x|x"), ()), (("x",), ("y=root",))]
-)
+@pytest.mark.parametrize(("texts", "user"), [(("x|y", "z", "y|z"), ()), (("x", "x|x"), ()), (("x",), ("y=root",))])
 def test_what_makes_no_sense_is_told(texts, user):
     with pytest.raises(UsageError):
         chosen(*texts, user=user)
