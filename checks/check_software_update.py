@@ -18,10 +18,7 @@ A node takes some minutes to follow a push: --grace 900 waits for it. Needs the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
-
-from nagiosplugin import Ok, Result
+from collections.abc import Iterator, Sequence
 
 from checks import web
 from checks.deadline import last_moment
@@ -42,15 +39,13 @@ from checks.plugin import (
     stage,
 )
 from checks.processes.procfs import Procfs
-from checks.ranges import plain
 from checks.seattle.errors import Malformed
 from checks.seattle.keys import PublicKey, read_key
-from checks.seattle.metainfo import Metainfo, Pinned
+from checks.seattle.metainfo import Pinned
 from checks.update import report
+from checks.update.judge import Judge, contexts
 from checks.update.node import Node, look_at, read_installed
 from checks.update.process import find_updater
-from checks.update.report import some, span
-from checks.update.site import RESIGN
 from checks.update.visit import Plan, Visit, visit
 
 MEASURES = (
@@ -90,9 +85,6 @@ COMMANDS = (
     ),
 )
 DEFAULT_URL = "http://seattlesoftwareupdater.poly.edu/updatesite/"
-_DAY = 86400.0
-# Clocks differ; nodes set theirs by NTP.
-_LEEWAY = 300.0
 
 
 def options(parser: Options) -> None:
@@ -141,30 +133,6 @@ def options(parser: Options) -> None:
     parser.path("--proc", default="/proc", help="where procfs is mounted")
 
 
-class _Advised(Threshold):
-    """A threshold that says what to do next."""
-
-    def __init__(
-        self,
-        name: str,
-        warning: Any,
-        critical: Any,
-        word: str = "",
-        unit: str = "",
-        show: Callable[[float], str] = plain,
-        advice: str = "",
-    ) -> None:
-        super().__init__(name, warning, critical, word=word, unit=unit, show=show)
-        self._advice = advice
-
-    def evaluate(self, metric: Metric, resource: Resource) -> Result:
-        """Return the result; its hint ends with the advice."""
-        result = super().evaluate(metric, resource)
-        if result.state == Ok or not self._advice:
-            return result
-        return Result(result.state, f"{result.hint}: {self._advice}", metric)
-
-
 class UpdateSite(Resource):
     """The update site, and the node that --install-dir shows."""
 
@@ -178,42 +146,33 @@ class UpdateSite(Resource):
 
     def contexts(self) -> Sequence[Threshold]:
         """Return a context for each kind of threshold."""
-        opts = self.opts
-        fetch = "remove its metainfo, then the updater fetches them"
-        return (
-            _Advised("expires", opts.warning, opts.critical, "metainfo expires in", " d", advice=RESIGN),
-            _Advised("time", opts.time_warning, opts.time_critical, "took", " s"),
-            _Advised("missing", opts.missing_warning, opts.missing_critical, advice=fetch),
-            _Advised("different", opts.different_warning, opts.different_critical, advice=fetch),
-            _Advised("extra", opts.extra_warning, opts.extra_critical),
-            _Advised(
-                "behind",
-                opts.behind_warning,
-                opts.behind_critical,
-                "local metainfo is older than the site's, signed",
-                " ago",
-                show=span,
-                advice="see the updater's log, remove the local metainfo",
-            ),
-        )
+        return contexts(self.opts)
 
     def probe(self) -> Iterator[Metric]:
         """Yield what is to be judged: the site, then the node. Raises CheckError."""
         opts = self.opts
         until = last_moment(opts.timeout)
-        installed = read_installed(opts.install_dir) if opts.install_dir else None
+        installed = self._installed()
         key, self._signer = self._pinned(installed)
         self._url = self._choose_url(installed)
         with stage(f"asking {web.place(self._url)}"):
             self._visit = visit(Plan(self._url, key, self._signer, opts.files, opts.timeout), until)
         self._now = time.time()
         self._notes += self._visit.sample.left_out
-        yield from self._judge_site(self._visit)
+        judge = Judge(opts, self._now, self._notes)
+        yield from judge.site(self._visit, web.place(self._url))
         if opts.install_dir:
             self._node = self._look_at_node(self._visit, until)
-            yield from self._judge_trust(installed, key)
-            yield from self._judge_node(self._node)
-        self.headline = self._headline()
+            yield from judge.trust(installed, key)
+            yield from judge.node(self._node)
+        self.headline = report.headline(self._visit, self._node, self._signer, self._now)
+
+    def _installed(self) -> Pinned | str | None:
+        folder = self.opts.install_dir
+        if not folder:
+            return None
+        with stage(f"reading {clean_name(str(folder))}"):
+            return read_installed(folder)
 
     def _look_at_node(self, found: Visit, until: float) -> Node:
         opts = self.opts
@@ -249,89 +208,8 @@ class UpdateSite(Resource):
             self._notes.append(f"the installed updater asks another site: {theirs}")
         return self.opts.url or theirs or DEFAULT_URL
 
-    def _judge_site(self, found: Visit) -> Iterator[Metric]:
-        if found.error:
-            yield Metric(str(found.error), "critical" if found.error.known else "unknown", context="finding")
-        if not found.metainfo:
-            return
-        place, metainfo = web.place(self._url), found.metainfo
-        yield from self._judge_expiry(metainfo, place)
-        if found.sample.wrong:
-            entry, why = found.sample.wrong[0]
-            more = f", {len(found.sample.wrong) - 1} more" if len(found.sample.wrong) > 1 else ""
-            said = f"{place}: file {clean_name(entry.name)} {why}{more}: push again, or {RESIGN}"
-            yield Metric(said, "critical", context="finding")
-        yield from self._judge_signature(metainfo, place)
-        yield Metric(place, (found.seconds or 0.0) + found.sample.seconds, context="time")
-
-    def _judge_expiry(self, metainfo: Metainfo, place: str) -> Iterator[Metric]:
-        if metainfo.expires is None:
-            return
-        left = metainfo.expires - self._now
-        if left > 0:
-            yield Metric(place, left / _DAY, context="expires")
-            return
-        said = f"metainfo of {place} expired {span(-left)} ago, nodes take no update: {RESIGN}"
-        if self.opts.critical or self.opts.warning:
-            yield Metric(said, "critical" if self.opts.critical else "warning", context="finding")
-        else:
-            self._notes.append(said)
-
-    def _judge_signature(self, metainfo: Metainfo, place: str) -> Iterator[Metric]:
-        """Yield what makes nodes refuse a metainfo whose signature is right."""
-        said = f"metainfo of {place}"
-        if metainfo.signed is None:
-            yield Metric(f"{said} has no timestamp, nodes refuse it: {RESIGN}", "critical", context="finding")
-        elif (ahead := metainfo.signed - self._now) > _LEEWAY:
-            why = f"is signed {span(ahead)} in the future, nodes will refuse what is signed before that"
-            yield Metric(f"{said} {why}: mend the clock, then {RESIGN}", "warning", context="finding")
-        if metainfo.destination:
-            why = f"is signed for '{clean_name(metainfo.destination)}' only, nodes refuse it"
-            yield Metric(f"{said} {why}: {RESIGN}", "critical", context="finding")
-        if metainfo.sequence:
-            why = f"has a sequence number ({clean_name(metainfo.sequence)}), nodes refuse it out of order"
-            yield Metric(f"{said} {why}: {RESIGN}", "warning", context="finding")
-
-    def _judge_trust(self, installed: Pinned | str | None, key: PublicKey | None) -> Iterator[Metric]:
-        if isinstance(installed, Pinned):
-            if key and installed.key != key:
-                said = (
-                    "the installed softwareupdater.py trusts another key than that of --key: this node takes no update"
-                )
-                yield Metric(said, "critical", context="finding")
-        elif installed:
-            yield Metric(f"which key the node trusts is not known: {installed}", "unknown", context="finding")
-
-    def _judge_node(self, node: Node) -> Iterator[Metric]:
-        if node.updater.trouble:
-            known = node.updater.known
-            said = (
-                f"the software updater {'does not run' if known else 'is not seen'}: {clean_name(node.updater.trouble)}"
-            )
-            yield Metric(said, self.opts.not_running_severity if known else "unknown", context="finding")
-        for said, severity in node.troubles:
-            yield Metric(said, severity, context="finding")
-        waiting = node.behind is not None and 0 < node.behind < self.opts.grace
-        found = node.comparison
-        if found and not waiting:
-            for context, names in (
-                ("missing", found.missing),
-                ("different", tuple(odd.name for odd in found.different)),
-                ("extra", found.extra),
-            ):
-                yield Metric(f"\0{context} local files{some(names)}:", len(names), context=context)
-        if node.behind and not waiting:
-            yield Metric("", node.behind, context="behind")
-        if waiting:
-            self._notes.append(
-                f"the node has {span(self.opts.grace)} to follow what was signed {span(node.behind or 0)} ago"
-            )
-
-    def _headline(self) -> str:
-        return report.headline(self._visit, self._node, self._signer, self._now) if self._visit else ""
-
     def notes(self) -> Sequence[str]:
-        """Return what was left out, and why."""
+        """Return what was left out, and what a node waits for."""
         return self._notes
 
     def perfdata(self) -> Sequence[str]:
@@ -359,8 +237,8 @@ def _count(text: str) -> int | None:
 
 
 def _grace(text: str) -> float:
-    if not (text.isascii() and text.isdigit() and int(text[:8]) <= 7 * _DAY):
-        raise ValueError(f"{text[:80]!r} is not a number of seconds up to 7 days")
+    if not (text.isascii() and text.isdigit() and len(text) < 7):
+        raise ValueError(f"{text[:80]!r} is not a number of seconds up to 999999")
     return float(text)
 
 

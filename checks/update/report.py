@@ -27,7 +27,8 @@ def headline(visit: Visit, node: Node | None, signer: str, now: float) -> str:
     said += "" if signer else ", no key pinned"
     if node and node.comparison:
         bad = len(node.comparison.missing) + len(node.comparison.different)
-        said += f"; {node.comparison.compared - bad} local files the same"
+        same = node.comparison.compared - bad
+        said += f"; {same}{f' of {node.comparison.compared}' if bad else ''} local files the same"
     if node and not node.updater.trouble:
         said += ", updater runs"
     return said

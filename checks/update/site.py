@@ -80,24 +80,19 @@ def fetch(url: str, until: float) -> tuple[bytes, float]:
     return page.body, page.seconds
 
 
-def read(data: bytes, place: str) -> Metainfo:
-    """Return the metainfo, whose signature is right by the key it names itself. Raises SiteError."""
+def read(data: bytes, place: str, key: PublicKey | None, where: str) -> Metainfo:
+    """Return the metainfo, rightly signed by `key` from `where`, or where that is None by the key it names itself. Raises SiteError."""
+    said = f"metainfo of {place}"
     try:
         metainfo = parse(data)
     except Malformed as error:
         advice = "is --url right? Else run writemetainfo.py there" if "web page" in str(error) else RESIGN
-        raise SiteError(f"{place} has for metainfo {error}: {advice}") from error
+        raise SiteError(f"{said}: {error}: {advice}") from error
+    if key and metainfo.key != key:
+        raise SiteError(f"{said} is signed by another key than {where}: nodes refuse it, re-sign with the right key")
     if not metainfo.is_signed():
-        raise SiteError(f"metainfo of {place} {_why_not_signed(data)}")
+        raise SiteError(f"{said} {_why_not_signed(data)}")
     return metainfo
-
-
-def trusted(metainfo: Metainfo, key: PublicKey, where: str, place: str) -> None:
-    """Let pass what the key from `where` signed. Raises SiteError."""
-    if metainfo.key != key:
-        raise SiteError(
-            f"metainfo of {place} is signed by another key than {where}: nodes refuse it, re-sign with the right key"
-        )
 
 
 def _why_not_signed(data: bytes) -> str:

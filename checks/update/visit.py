@@ -8,7 +8,7 @@ from typing import NamedTuple
 from checks import web
 from checks.seattle.keys import PublicKey
 from checks.seattle.metainfo import Metainfo
-from checks.update.site import Sample, SiteError, check_files, choose, fetch, read, trusted
+from checks.update.site import Sample, SiteError, check_files, choose, fetch, read
 
 
 class Plan(NamedTuple):
@@ -46,10 +46,7 @@ def _look(plan: Plan, until: float, earlier: Visit | None) -> Visit:
     seconds = None
     try:
         data, seconds = fetch(plan.url, until)
-        place = web.place(plan.url)
-        metainfo = read(data, place)
-        if plan.key:
-            trusted(metainfo, plan.key, plan.where, place)
+        metainfo = read(data, web.place(plan.url), plan.key, plan.where)
     except SiteError as error:
         return Visit(None, error, seconds, Sample())
     each = plan.timeout / 5

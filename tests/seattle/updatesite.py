@@ -106,7 +106,7 @@ class UpdateSite(Serving):
 def hostile() -> UpdateSite:
     """A site that lists what it does not have, under names that could harm a status page, a shell or a terminal."""
     double = UpdateSite()
-    odd = ("<script>alert(1)</script>", "a|b=1;2;3", "$(reboot)`id`'\"", "\u6f22\u5b57.py", "x" * 900)
+    odd = ("a|b=1;2;3", "<script>alert(1)</script>", "$(reboot)`id`'\"", "\u6f22\u5b57.py", "x" * 900)
     double.files["metainfo"] = signer.metainfo(dict.fromkeys(odd, b"1"))
     return double
 

@@ -145,6 +145,10 @@ def test_crit_a_hostile_name_is_malformed(name):
         (b"x" + CAPTURED[CAPTURED.index(b"!") :], "not signed"),
         (CAPTURED[CAPTURED.index(b"!") :], "lists no file"),
         (CAPTURED.replace(b" 29629", b""), "line 1 is not"),
+        (
+            CAPTURED.replace(b"nmAPI.py", b"nm API.py"),
+            "line 1 has a name with blanks, which no updater can read: 'nm API.py",
+        ),
         (CAPTURED.replace(b" 29629", b" 1 2"), "line 1 is not"),
         (CAPTURED.replace(b" 29629", b" -1"), "no size"),
         (CAPTURED.replace(b" 29629", b" " + b"9" * 16), "no size"),
