@@ -1,7 +1,8 @@
-"""Seattle's advertise service: a value put under a fresh key and got again, over TCP or UDP, and how many nodes are advertised.
+"""Seattle's advertise service: a value put under a fresh key and got back, and how many nodes are advertised.
 
-Alerts when the server refuses, hangs, hangs up, answers what is no answer or another value, after a second try, each by its name; when it
-is slow; and when the number of nodes under a public key is out of its range. Needs no privileges; each run leaves a value for --ttl.
+Asks over TCP or UDP. Alerts, each by its name and after a second try, when the server refuses, hangs, hangs up, answers what is no answer
+or another value; when it is slow; and when the number of nodes under a public key is out of its range. Needs no privileges; each run
+leaves a value on the server for --ttl seconds.
 
 A node state is a key file: --state twopercent=300: counts the nodes advertised under twopercent.publickey in --state-directory, and is
 critical where there are fewer than 300. --state-key and --get-only take the file itself; --get-only puts nothing. Each distinct value
@@ -10,9 +11,10 @@ is a node; -v lists their addresses and looks up those that Affix hides. The tim
 A server that refuses TCP while its process answers on another UDP port was restarted too soon: advertiseserver.py goes on without its
 TCP port, and only stopping it and starting it 60 s later helps.
 
-The key is random in each run, the value is the same: advertiseserver_v2.r2py ends itself when of two different values the older expires
-first, and two runs within 60 s would be enough. Where no such server is asked, --fresh-value makes the value random as well. Where one
-is, a --ttl longer than the interval of the runs keeps the value from expiring before that of a node that is new.
+The key is random in each run, the value is the same: advertiseserver_v2.r2py crashes when a value expires while a newer one is there, so
+that two runs with random values within --ttl would end it. A random key proves as much: nothing else may be found under it. Where such
+a server is asked, a --ttl longer than the interval of the runs protects it from nodes that come between them as well; where none is,
+--fresh-value makes the value random, too.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from checks.advertise.round_trip import Failure, Trip, round_trip, twice
-from checks.advertise.states import KeyFiles, State, States, key_file, states
+from checks.advertise.states import KeyFiles, State, States, key_file, read_state, states
 from checks.advertise.telling import half_dead, node_line, shown, told, where
 from checks.deadline import last_moment
 from checks.options import UsageError, telling
@@ -42,7 +44,7 @@ from checks.plugin import (
 )
 from checks.seattle.advertise import PORT, TcpAdvertise, UdpAdvertise
 from checks.seattle.errors import Refused, SeattleError, Unresolvable
-from checks.seattle.keys import PublicKey, read_key
+from checks.seattle.keys import PublicKey
 from checks.seattle.nodes import AFFIX, Advertised, Followed, advertised, follow
 
 MEASURES = (
@@ -150,11 +152,11 @@ class AdvertiseServer(Resource):
         keys: dict[str, PublicKey] = {}
         for state in self._states:
             try:
-                keys[state.name] = read_key(state.path)
+                keys[state.name] = read_state(state)
             except (OSError, SeattleError) as error:
                 said = error.strerror or str(error) if isinstance(error, OSError) else str(error)
                 yield Metric(
-                    f"key of {state.name}: {clean_name(str(state.path))}: {said}", "unknown", context="finding"
+                    f"key of {state.name}: {clean_name(str(state.paths[0]))}: {said}", "unknown", context="finding"
                 )
         with stage(f"asking {where(self._service)}"):
             problem = self._ask(keys, until)
@@ -278,7 +280,7 @@ def _number(text: str) -> int:
 
 def validate(opts: Values) -> None:
     """Raise UsageError for options that do not go together."""
-    if opts.get_only is True and not states(opts):
+    if not states(opts) and opts.get_only is True:
         raise UsageError("--get-only puts nothing, so it needs a key to count: KEYFILE, --state-key or --state")
 
 

@@ -23,7 +23,7 @@ class Missing(SeattleError):
 
 
 class WrongValue(SeattleError):
-    """The server acknowledged a value and then finds others under its key."""
+    """The server acknowledged a value and then finds others under a key that was never used before."""
 
 
 class Failure(NamedTuple):
@@ -57,8 +57,9 @@ class Trip:
         self.connect, self.get, self.values = stored.connect + found.connect, found.seconds, len(found.values)
         if not found.values:
             raise Missing("nothing is found under the key of a value just acknowledged")
-        if value not in found.values:
-            raise WrongValue(quoted(found.values[0]))
+        for other in found.values:
+            if other != value:
+                raise WrongValue(quoted(other))
 
 
 def round_trip(service: Service, until: float, ttl: int, *, fresh: bool = False) -> tuple[Trip, list[Failure]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 from checks.options import UsageError, Values
 from checks.ranges import Limit, parse_range
+from checks.seattle.keys import PublicKey, read_key
 
 _SUFFIX = ".publickey"
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}"
@@ -41,8 +43,8 @@ class KeyFiles:
 def key_file(text: str) -> Path:
     """Return the path of a key file, which has a name. Raises ValueError."""
     path = Path(text)
-    if "\0" in text or not path.name:
-        raise ValueError(f"{text!r} is not a file's path")
+    if "\0" in text or not 0 < len(os.fsencode(path.name)) < 256:
+        raise ValueError(f"{text[:80]!r} is not a file's path")
     return path
 
 
@@ -52,10 +54,16 @@ class State(NamedTuple):
     name: str
     paths: tuple[Path, ...]
 
-    @property
-    def path(self) -> Path:
-        """The key file."""
-        return next((path for path in self.paths if path.exists()), self.paths[0])
+
+def read_state(state: State) -> PublicKey:
+    """Return the key of a state. Raises OSError, of the first file where none is there, and Malformed."""
+    missing = None
+    for path in state.paths:
+        try:
+            return read_key(path)
+        except FileNotFoundError as error:
+            missing = missing or error
+    raise missing or FileNotFoundError()
 
 
 def states(opts: Values) -> list[State]:

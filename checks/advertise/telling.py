@@ -36,7 +36,7 @@ def told(failure: Failure, service: Service) -> str:
     if isinstance(error, Missing):
         return f"no value from {place}: {error}; the server forgets, restart it"
     if isinstance(error, WrongValue):
-        return f"wrong value from {place}: not the one just put but {error}; see the server's log, restart it"
+        return f"wrong value from {place}: a fresh key has not only what was just put but {error}; see the server's log, restart it"
     return f"{place}: {error}: is the host up, does a firewall drop it? If it is up, the server hangs: restart it"
 
 

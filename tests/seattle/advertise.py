@@ -15,7 +15,7 @@ from checks.seattle.serialization import dumps, loads
 from tests.seattle import serving
 from tests.seattle.serving import JUNK, Serving
 
-LIES = ("", "forgets", "foreign", "refuses")
+LIES = ("", "forgets", "foreign", "adds", "refuses")
 _LONGEST_HEADER = 20
 _LONG = 10**9
 
@@ -119,7 +119,7 @@ class _Answering(Serving):
             elif self.lie != "forgets":
                 self.table.put(arguments[0], b"another" if self.lie == "foreign" else arguments[1], arguments[2])
             return []
-        return [self.table.get(arguments[0], arguments[1])]
+        return [self.table.get(b"%all" if self.lie == "adds" else arguments[0], arguments[1])]
 
     def next_manner(self) -> str:
         """Return the manner of the next answer."""

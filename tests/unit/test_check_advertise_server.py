@@ -175,7 +175,16 @@ def test_crit_a_server_that_lies_twice(server, lie, said):
     assert "time.total" not in found
     assert found.get("values") == {"forgets": "0", "foreign": "1", "refuses": None}[lie]
     if lie == "foreign":
-        assert "not the one just put but 'another'" in text
+        assert "a fresh key has not only what was just put but 'another'" in text
+
+
+def test_crit_a_server_that_mixes_up_the_values_of_keys(server):
+    server.lie = "adds"
+    server.table.put(b"another key", b"another", 600)
+    code, text = check(server)
+    assert code == 2
+    assert text.startswith("ADVERTISE_SERVER CRITICAL - wrong value from ")
+    assert "but 'another'" in text
 
 
 def test_crit_what_was_measured_before_the_failure_is_given():
@@ -398,6 +407,7 @@ def test_crit_outranks_a_key_that_can_not_be_read():
         (["--state", "x=y"], "is not a Nagios range"),
         (["--state-key", "/a/x.publickey", "--state-key", "/b/x"], "two key files of the name 'x'"),
         (["--state-key", ""], "is not a file's path"),
+        (["--get-only", "x" * 3000], "is not a file's path"),
         (["--transport", "tls"], "invalid choice"),
         (["--ttl", "0"], "is not from 1 to 86400 seconds"),
         (["--follow", "-1"], "is not a number from 0"),
@@ -408,6 +418,7 @@ def test_unknown_options_that_do_not_go_together(argv, said):
     outcome = CHECK.run(argv)
     assert outcome.code == 3
     assert said in outcome.text
+    assert "internal error" not in outcome.text
     assert outcome.text.count("\n") == 1
 
 

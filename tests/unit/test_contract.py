@@ -64,6 +64,7 @@ RECORDED: dict[str, list[list[str]]] = {
             "~:-1",
         ],
         ["-p", "1", "-t", "1", "--sibling-port", "1"],
+        ["-p", "{advertise}", "--state-key", "/nonexistent/twopercent.publickey"],
     ],
     "check_disk": [
         ["--proc", f"{DATA}/check_disk/calm", "--fstab", "/dev/null"],
