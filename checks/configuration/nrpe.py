@@ -35,12 +35,13 @@ def files(checks: Sequence[Check], settings: Settings) -> dict[str, str]:
 
 
 def _verify(checks: Sequence[Check], settings: Settings) -> None:
-    by_name = {check.name: check for check in checks}
     for name, text in settings.arguments:
-        if name not in by_name:
-            raise ConfigurationError(f"--arguments {name}: the checks are {', '.join(by_name)}")
+        meant = [(check, one) for check in checks for one in check.commands if name in (check.name, one.name)]
+        if not meant:
+            raise ConfigurationError(f"--arguments {name}: the checks are {', '.join(check.name for check in checks)}")
         try:
-            by_name[name].parse(shlex.split(text))
+            for check, command in meant:
+                check.parse([*shlex.split(command.arguments), *shlex.split(text)])
         except Asked:
             raise ConfigurationError(f"--arguments {name}: {text} runs no check") from None
         except (UsageError, ValueError) as error:
@@ -84,7 +85,7 @@ def profile(checks: Sequence[Check], settings: Settings) -> str:
         "Goes to /etc/nagios/nrpe.d/ of each of them, with nrpe_local.cfg, and instead of the files of the checks, which define the same commands;",
         "then: systemctl reload nagios-nrpe-server",
         "Arguments are fixed: Debian's NRPE takes none from the network. Arguments of your own: make this file with",
-        f"  testbed-checks config nrpe --profile {name} --arguments CHECK='OPTIONS'",
+        f"  testbed-checks config nrpe --profile {name} --arguments COMMAND='OPTIONS'",
         f"or define a command with a name of your own in another file. {settings.bindir}/CHECK --help lists the options.",
         "No sudo: the checks run as NRPE's own user and need no privileges.",
     ]
@@ -96,8 +97,9 @@ def profile(checks: Sequence[Check], settings: Settings) -> str:
 
 def _block(comments: Sequence[str], commands: Sequence[Command], check: Check, settings: Settings) -> str:
     lines = [f"# {comment}" for comment in comments]
-    more = [shlex.join(shlex.split(text)) for name, text in settings.arguments if name == check.name]
     for command in commands:
+        names = (check.name, command.name)
+        more = [shlex.join(shlex.split(text)) for name, text in settings.arguments if name in names]
         words = [f"{settings.bindir}/{check.name}", command.arguments, *more]
         lines.append(f"command[{command.name}]={' '.join(filter(None, words))}")
     return "\n".join(lines) + "\n"

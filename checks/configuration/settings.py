@@ -17,7 +17,7 @@ _MOST_PARTS = 1000
 
 
 class Settings(NamedTuple):
-    """`arguments` are pairs of a check's name and more arguments for it, as a shell reads them; `interval` in seconds.
+    """`arguments` are pairs of a check's or command's name and more arguments for it, as a shell reads them; `interval` in seconds.
 
     An empty `tls_dir` is each room's own; an empty `monitoring_server` is left to the administrator.
     """
@@ -94,7 +94,7 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 def _arguments(text: str) -> tuple[str, str]:
     name, equals, arguments = text.partition("=")
     if not (equals and name and arguments.isprintable()):
-        raise ValueError(f"{text!r} is not a check's name, = and its arguments")
+        raise ValueError(f"{text!r} is not the name of a check or command, = and its arguments")
     return name, arguments
 
 
@@ -118,7 +118,11 @@ OPTIONS = (
     Option("profile", ("nrpe",), _profile, "PROFILE", f"only what hosts of one kind need: {', '.join(PROFILES)}"),
     Option("parts", ("nrpe", "nagios"), _whole(2, _MOST_PARTS), "N", "into how many parts a check is split"),
     Option(
-        "arguments", ("nrpe",), _arguments, "CHECK=TEXT", "more arguments for the commands of one check; repeatable"
+        "arguments",
+        ("nrpe",),
+        _arguments,
+        "NAME=TEXT",
+        "more arguments for one command, or for all of a check; repeatable",
     ),
     Option("monitoring_server", ("nrpe",), _addresses, "IP[,IP]", "who may ask NRPE, besides the node itself"),
     Option("tls", ("nrpe", "nagios"), None, "", "both sides prove who they are, with certificates"),
