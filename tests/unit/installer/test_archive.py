@@ -166,15 +166,15 @@ def test_a_vesselinfo_that_is_too_large(packed):
 
 
 @pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE])
-def test_a_name_of_fifty_megabytes_is_not_read(kind):
+def test_a_name_of_twenty_megabytes_is_not_read(kind):
     long = info("x", kind)
-    long.size = 50 * 2**20
-    data = gzip.compress(long.tobuf(tarfile.GNU_FORMAT) + b"\0" * 50 * 2**20, 1)
+    long.size = 20 * 2**20
+    data = gzip.compress(long.tobuf(tarfile.GNU_FORMAT) + b"\0" * 20 * 2**20, 1)
     tracemalloc.start()
     assert bad(data) == "the head of a member is too long"
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 16 * 2**20
+    assert peak < 8 * 2**20
 
 
 def test_a_chain_of_heads_is_not_followed_to_its_end():
@@ -189,7 +189,7 @@ def test_a_sparse_map_is_bounded():
     extended.size, sparse.size = len(b"".join(lines)), 20 * 2**20
     heads = [extended.tobuf(tarfile.GNU_FORMAT), b"".join(lines).ljust(512, b"\0"), sparse.tobuf(tarfile.GNU_FORMAT)]
     assert (
-        bad(gzip.compress(b"".join(heads) + b"99999999\n" + b"1\n" * 10 * 2**20, 1))
+        bad(gzip.compress(b"".join(heads) + b"99999999\n" + b"1\n" * 2**20, 1))
         == "the head of a member is too long"
     )
 
