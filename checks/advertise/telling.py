@@ -25,6 +25,8 @@ def told(failure: Failure, service: Service) -> str:
     if isinstance(error, Refused):
         return f"refused by {place}: the server does not run, start it (60 s after its end: sooner it can't bind)"
     if isinstance(error, NoAnswer):
+        if tcp and doing == "get":
+            return f"no answer from {place} to get, after it answered put: it hangs or is far too slow, restart it"
         if tcp:
             return f"no answer from {place} to {doing} though it takes connections: the server hangs, restart it"
         said = f"no answer from {place} to {doing}: it hangs, restart it, or a firewall drops UDP"

@@ -196,6 +196,15 @@ def test_crit_what_was_measured_before_the_failure_is_given():
         assert list(perfdata(text)) == ["time.connect", "time.put"]
 
 
+def test_crit_put_is_answered_and_get_is_not():
+    with AdvertiseServer() as server:
+        server.manners = ["whole", "silent"] * 2
+        code, text = check(server, timeout=0.5)
+        assert code == 2
+        assert "to get, after it answered put: it hangs or is far too slow, restart it" in text
+        assert "time.put" in perfdata(text)
+
+
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_crit_refused(transport):
     with TRANSPORTS[transport]() as server:

@@ -194,7 +194,7 @@ def test_depth_is_bounded_both_ways():
 def test_the_number_of_items_is_bounded(monkeypatch):
     monkeypatch.setattr(serialization, "MOST_ITEMS", 1000)
     assert loads(b"L" + b"1:N" * 1000 + b"0:") == [None] * 1000
-    for data in (b"L" + b"1:N" * 1001 + b"0:", b"L" + b"7:L1:N0:" * 501 + b"0:"):
+    for data in (b"L" + b"1:N" * 1001 + b"0:", b"L" + b"6:L1:N0:" * 501 + b"0:"):
         with pytest.raises(Malformed, match="more than 1000 values"):
             loads(data)
 
