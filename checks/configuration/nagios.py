@@ -20,6 +20,8 @@ ROOM = "nagios"
 CHECK_NRPE_TIMEOUT = 20
 SERVICE_CHECK_TIMEOUT = 60
 PROCESSING_SECONDS = 15
+# Of Debian's generic-service.
+_NOTIFICATION_INTERVAL = 3600
 _TLS_DIR = "/etc/nagios4/tls"
 
 # A tab ends a field and plugins can print one, so what they print comes last.
@@ -201,6 +203,8 @@ def _template(name: str, description: str, commands: Sequence[Command], check: C
     if commands[0].interval > settings.interval:
         directives["check_interval"] = minutes(commands[0].interval)
         directives["retry_interval"] = minutes(retry_seconds(commands[0], settings))
+        if commands[0].interval > _NOTIFICATION_INTERVAL:  # no more can be told than is found out
+            directives["notification_interval"] = minutes(commands[0].interval)
     directives["_GRAPHITEPOSTFIX"] = postfix(check, commands[0])
     return f"# {description}\n" + define("service", directives)
 

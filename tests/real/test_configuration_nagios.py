@@ -47,16 +47,30 @@ def configured(root: Path, user: str | None, folder: Path, *more: Path, minute: 
     return Nagios(root, [*sorted(folder.glob("*.cfg")), *more], user, main=DEBIAN + main, interval_seconds=minute)
 
 
-def test_nagios_accepts_the_files_as_shipped_with_debians_own_and_two_example_hosts(
+def test_nagios_accepts_the_files_as_shipped_with_debians_own_and_the_example_hosts(
     make_stack_root: Callable[[str], Path], stack_user: str | None
 ) -> None:
     root = make_stack_root("config-shipped")
+    folder = copied(ROOT / "nagios-config", root)
+    nagios = configured(root, stack_user, folder, *sorted((folder / "examples").glob("*.cfg")))
+    nagios.prepare()
+    said = nagios.verify()
+    assert "Total Warnings: 0" in said, said
+    assert "Checked 12 hosts." in said
+    assert "Checked 0 service dependencies" not in said
+
+
+def test_nagios_accepts_the_files_where_there_is_nothing_of_seattle(
+    make_stack_root: Callable[[str], Path], stack_user: str | None
+) -> None:
+    root = make_stack_root("config-no-seattle")
     folder = copied(ROOT / "nagios-config", root)
     nagios = configured(root, stack_user, folder, folder / "examples" / "hosts.cfg")
     nagios.prepare()
     said = nagios.verify()
     assert "Total Warnings: 0" in said, said
     assert "Checked 2 hosts." in said
+    assert "Checked 0 service dependencies" in said
 
 
 def test_a_duplicate_of_debians_command_would_have_been_noticed(

@@ -52,7 +52,8 @@ def node(
         "--arguments",
         f"check_virt_stats=--uri '{libvirt_host.uri_ro}'",
     )
-    include = sorted(files.glob("*.cfg"))
+    # Seattle's checks need servers to ask: test_seattle_pipeline.py.
+    include = [files / f"{name}.cfg" for name in ("check_disk", "check_graphios", "check_virt_stats", "nrpe_local")]
     # Shorter than in the generated nrpe_local.cfg, which has to win.
     server = make_nrpe({}, tls="anonymous", include=include, command_timeout=1, env={"STATE_DIRECTORY": str(state)})
     names = [
@@ -83,6 +84,25 @@ def test_the_real_nrpe_answers_every_generated_command_and_the_parts_are_the_who
     assert {label.split(".")[0] for label in whole} == guests
     in_parts = [label for part in parts for label in part if label.split(".")[0] in guests]
     assert sorted(in_parts) == sorted(whole)
+
+
+def test_a_host_of_two_kinds_takes_both_profiles_and_disks_have_seattles_limits(
+    make_stack_root: Callable[[str], Path], make_nrpe: Callable[..., Nrpe]
+) -> None:
+    folder = make_stack_root("config-profiles")
+    profiles = ("seattle-server", "seattle-node")
+    for name in profiles:
+        generate(folder / name, "--profile", name)
+    include = [folder / name / f"{name}.cfg" for name in profiles]
+    commands = [re.findall(r"^command\[(.+?)\]", path.read_text(encoding="utf-8"), re.MULTILINE) for path in include]
+    assert {"check_disk", "check_seattle_processes_server"} == set(commands[0])
+    assert {"check_disk", "check_seattle_processes_node", "check_software_update_install"} == set(commands[1])
+    server = make_nrpe({}, tls="anonymous", include=include)
+    for name in {name for names in commands for name in names}:
+        code, text = ask(server, name)
+        assert "not defined" not in text
+        assert text.startswith(re.sub("_(server|node|install)$", "", name).removeprefix("check_").upper()), text
+        assert name != "check_disk" or (code in (0, 1, 2) and re.search(r"\.used_percent=[0-9.]+%;90;95 ", text))
 
 
 def test_certificates_as_the_recipe_makes_them_are_accepted_and_nothing_else_is(
