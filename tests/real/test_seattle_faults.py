@@ -19,12 +19,16 @@ RUNS = count(10, 200)
 HUNG = r" CRITICAL - .*127\.0\.0\.1:\d+ .*(hangs|silent).*restart it"
 GONE = r" CRITICAL - .*127\.0\.0\.1:\d+.*\bstart (it|its web server)"
 ROWS = [
-    Row("advertise_1", "advertise --generation 1", "check_advertise_server -p {port} -t 2 --sibling-port 1"),
-    Row("advertise_2", "advertise --generation 2", "check_advertise_server -p {port} -t 2 --sibling-port 1"),
-    Row("advertise_udp", "advertise --udp", "check_advertise_server --transport udp -p {port} -t 2"),
-    Row("zenodotus", "zenodotus", "check_zenodotus -H 127.0.0.1 -p {port} -t 3"),
-    Row("node", "nodemanager --poll 0.1", "check_seattle_node -H 127.0.0.1 -p {port} -t 3"),
-    Row("update", "updatesite", "check_software_update --url http://127.0.0.1:{port}/updatesite/ -t 3"),
+    Row("advertise_1", "advertise --generation 1", "check_advertise_server -p {port} -t 5 --sibling-port 1"),
+    Row("advertise_2", "advertise --generation 2", "check_advertise_server -p {port} -t 5 --sibling-port 1"),
+    Row("advertise_udp", "advertise --udp", "check_advertise_server --transport udp -p {port} -t 5"),
+    Row("zenodotus", "zenodotus", "check_zenodotus -H 127.0.0.1 -p {port} -t 5"),
+    Row("node", "nodemanager --poll 0.1", "check_seattle_node -H 127.0.0.1 -p {port} -t 5"),
+    Row("update", "updatesite", "check_software_update --url http://127.0.0.1:{port}/updatesite/ -t 5"),
+    Row("builder", "builder", "check_installer_builder --url http://127.0.0.1:{port}/custom_install/ -t 5"),
+    Row(
+        "lockserver", "lockserver", "check_seattle_processes --process python3=0: --lock-status --lock-port {port} -t 5"
+    ),
 ]
 ROWS_BY_NAME = {row.name: row for row in ROWS}
 every_row = pytest.mark.parametrize("row", ROWS, ids=ROWS_BY_NAME)

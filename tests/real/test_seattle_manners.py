@@ -9,6 +9,8 @@ import pytest
 
 from tests.real.seattle_drill import CRITICAL, OK, Answer, by_hand
 from tests.seattle.advertise import AdvertiseServer, UdpAdvertiseServer
+from tests.seattle.builder import InstallerBuilder
+from tests.seattle.lockserver import LockServer
 from tests.seattle.nodemanager import NodeManager
 from tests.seattle.serving import MANNERS, Serving
 from tests.seattle.updatesite import UpdateSite
@@ -21,6 +23,11 @@ SERVERS: dict[str, tuple[Callable[[], Serving], str]] = {
     "zenodotus": (lambda: Zenodotus(settling=0), "check_zenodotus -H 127.0.0.1 -p {port} -t {seconds}"),
     "node": (lambda: NodeManager(poll=0.1), "check_seattle_node -H 127.0.0.1 -p {port} -t {seconds}"),
     "update": (UpdateSite, "check_software_update --url http://127.0.0.1:{port}/updatesite/ -t {seconds}"),
+    "builder": (InstallerBuilder, "check_installer_builder --url http://127.0.0.1:{port}/custom_install/ -t {seconds}"),
+    "lockserver": (
+        LockServer,
+        "check_seattle_processes --process python3=0: --lock-status --lock-port {port} -t {seconds}",
+    ),
 }
 HEALTHY = ("whole", "drip", "pieces")
 
@@ -31,7 +38,7 @@ def _ask(case: tuple[str, str]) -> Answer:
     with make() as server:
         server.manner = manner
         # A byte at a time takes its time; whoever says nothing is not waited for as long.
-        return by_hand(check.format(port=server.port, seconds=9 if manner in HEALTHY else 2).split())
+        return by_hand(check.format(port=server.port, seconds=30 if manner in HEALTHY else 4).split())
 
 
 CASES = [(name, manner) for name in SERVERS for manner in MANNERS]
