@@ -131,11 +131,8 @@ class Zenodotus(Resource):
         elif all(one.name in ("localhost", f"localhost.{opts.zone}") for one in opts.names):
             self._unannounced(lookups)
         for one in opts.names:
-            if not lookups.time_left():
-                yield Metric(f"no time was left for {len(self._left)} names: more -t", "unknown", context="finding")
-                return
-            self._left.remove(one.name)
             yield from self._name(lookups, one)
+            self._left.remove(one.name)
         self._complete = True
 
     def _unannounced(self, lookups: Lookups) -> None:
@@ -240,19 +237,18 @@ class Zenodotus(Resource):
         return answer
 
     def _headline(self, lookups: Lookups) -> str:
-        opts = self.opts
-        said = f"{lookups.where} answers for its zone"
-        if opts.advertise_host:
-            said += ", finds a name just announced"
-        if opts.names:
-            said += f", has {len(opts.names)} name{'s' * (len(opts.names) > 1)}"
-        elif not opts.advertise_host:
-            said += ", the advertise service behind it answers"
-        return f"{said}: {lookups.seconds:.3f} s"
+        parts, number = ["zone"], len(self.opts.names)
+        if self.opts.advertise_host:
+            parts.append("a name just announced")
+        if number:
+            parts.append("1 name" if number == 1 else f"{number} names")
+        if len(parts) == 1:
+            parts.append("the advertise service behind")
+        return f"{', '.join(parts[:-1])} and {parts[-1]} answer in {lookups.seconds:.3f} s"
 
     def notes(self) -> Sequence[str]:
-        """Return which names were not asked."""
-        return [f"not asked: {', '.join(self._left)}"] if self._left else ()
+        """Return which names remained without an answer, where others may have one."""
+        return [f"without an answer: {_joined(self._left)}"] if self._left and self._items else ()
 
     def perfdata(self) -> Sequence[str]:
         """Return the times of what was asked, the number of queries, and the time of all where all were asked."""
@@ -278,10 +274,10 @@ def _knows(advertise: TcpAdvertise, name: str, address: bytes, until: float) -> 
         return False
 
 
-def _joined(addresses: Sequence[str], number: int = 0) -> str:
+def _joined(texts: Sequence[str], number: int = 0) -> str:
     """Return the first of them and how many more there are; `number` where they are more than those that came."""
-    more = max(number, len(addresses)) - 3
-    return " and ".join(addresses) if more <= 0 else f"{', '.join(addresses[:3])} and {more} more"
+    more = max(number, len(texts)) - 3
+    return " and ".join(texts) if more <= 0 else f"{', '.join(texts[:3])} and {more} more"
 
 
 def _advice(error: SeattleError) -> str:

@@ -14,6 +14,7 @@ LOCAL = "127.0.0.1"
 # Zenodotus gives the advertise service 10 s before it fails; what fails much sooner was refused or cut off.
 _LONGEST_LOOKUP = 10.1
 _HANGING = 8.0
+_SLOW = 3.0
 _LEEWAY = 0.7
 
 
@@ -34,6 +35,7 @@ class Lookups:
         self._elsewhere = None if host else own_address()
         self._past: list[NameServer] = []
         self._server = self._connected(host or LOCAL)
+        self._looked_up = False
         self.seconds = 0.0
         """Time to all the answers together, without pauses and without queries that were dropped."""
 
@@ -79,6 +81,8 @@ class Lookups:
 
     def look_up(self, name: str) -> Answer:
         """Return the answer for a name that Zenodotus looks up in the advertise service: NOERROR or NXDOMAIN. Raises Trouble."""
+        if self._looked_up and not self.time_left():
+            raise self._no_time()
         began = time.monotonic()
         try:
             answer = self._ask(name)
@@ -89,7 +93,9 @@ class Lookups:
                 f"Zenodotus {self.where} ended during a look-up: start it; its last output says why"
             ) from None
         except NoAnswer:
-            raise self._silent(time.monotonic() - began) from None
+            seconds = time.monotonic() - began
+            # Others were answered, and a slow look-up is no silence yet.
+            raise (self._no_time() if self._looked_up and seconds < _SLOW else self._silent(seconds)) from None
         except SeattleError as error:
             raise self._broken(error) from None
         if answer.reply.rcode == SERVFAIL:
@@ -98,6 +104,7 @@ class Lookups:
             raise Trouble(
                 f"Zenodotus {self.where} answers for {name} with {rcode_name(answer.reply.rcode)}: restart it"
             )
+        self._looked_up = True
         return answer
 
     def _ask(self, name: str) -> Answer:
@@ -137,6 +144,9 @@ class Lookups:
 
     def _broken(self, error: SeattleError) -> Trouble:
         return Trouble(f"Zenodotus {self.where} is broken, restart it or see what else answers there: {error}")
+
+    def _no_time(self) -> Trouble:
+        return Trouble("no time was left to look up all names, those before were answered: give more -t", "unknown")
 
     def _nothing_behind(self, seconds: float) -> Trouble:
         what = f"the advertise service behind Zenodotus {self.where}"
