@@ -31,15 +31,25 @@ class Visit(NamedTuple):
 
 
 def visit(plan: Plan, until: float) -> Visit:
-    """Look at the site, and again where a push could be why something is wrong; all ends at `until` of time.monotonic()."""
+    """Look at the site, once more where a push could be why something is wrong, and again as long as metainfo still changes.
+
+    All ends at `until` of time.monotonic().
+    """
     found = _look(plan, until, None)
     pause = min(1.0, plan.timeout / 10)
-    again = found.error.again if found.error else bool(found.sample.wrong)
-    if not again or time.monotonic() + 2 * pause > until:
-        return found
-    time.sleep(pause)
-    later = _look(plan, until, found)
-    return found if later.error and found.metainfo else later
+    changes = True
+    while changes and _is_worth_again(found) and time.monotonic() + 2 * pause < until:
+        time.sleep(pause)
+        later = _look(plan, until, found)
+        if later.error and not later.error.again and found.metainfo:
+            break  # there was not enough time left for another
+        changes = later.metainfo != found.metainfo
+        found = later
+    return found
+
+
+def _is_worth_again(found: Visit) -> bool:
+    return found.error.again if found.error else bool(found.sample.wrong)
 
 
 def _look(plan: Plan, until: float, earlier: Visit | None) -> Visit:

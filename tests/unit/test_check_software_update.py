@@ -350,6 +350,21 @@ def test_ok_a_push_that_is_going_on_is_no_alarm(check, updates):
     assert figures(text)["files.checked"] == 3
 
 
+def test_ok_a_push_after_a_push_is_no_alarm(check, updates):
+    def push(name, times):
+        if name == "nmmain.py" and times < 2:
+            updates.files[name] += b"more"
+        if name == "metainfo" and times in (1, 3):
+            updates.sign()
+        if name == "metainfo" and times == 2:
+            updates.files[name] = updates.files[name][:-30]
+
+    updates.before = push
+    code, text = check("-t", "0.8")
+    assert code == 0, text
+    assert figures(text)["files.checked"] == 3
+
+
 def test_ok_a_file_that_is_being_copied_is_asked_for_again(check, updates):
     whole = updates.files["nmmain.py"]
 
