@@ -67,6 +67,7 @@ COMMANDS = (
         "a Custom Installer Builder's calls and disk",
         network="--url '$_HOSTBUILDER_URL$' $_HOSTBUILDER_OPTIONS$",
         special=True,
+        interval=900,
     ),
     Command(
         "check_installer_builder_download",
@@ -171,6 +172,7 @@ class InstallerBuilder(Resource):
 
     def probe(self) -> Iterator[Metric]:
         """Yield what is to be judged, level by level until one fails. Raises CheckError."""
+        until = last_moment(self.opts.timeout)
         self._expected = Expected(self.opts.owner, self.opts.user)
         build = _read_build(self.opts.build_id)
         ca = str(self.opts.ca) if self.opts.ca else None
@@ -179,7 +181,7 @@ class InstallerBuilder(Resource):
         import checks.transport  # noqa: F401  # before the clock starts: our own imports are not the server's time
 
         started = time.monotonic()
-        builder = Builder(self.opts.url, last_moment(self.opts.timeout), ca)
+        builder = Builder(self.opts.url, until, ca)
         for metric in self._ask(builder, build):
             self._failed |= metric.context == "finding"
             yield metric
@@ -254,6 +256,9 @@ class InstallerBuilder(Resource):
                 if advice.debug_page(page.body):
                     self._notes.append("it shows debug pages, with its settings in them: set DEBUG = False there")
                 yield _problem(advice.wrong_page(page, builder.base, platform, build))
+                return
+            if _is_page(file):
+                yield _problem(advice.error_page(builder.base, platform))
                 return
             self._times["download"] = self._times.get("download", 0.0) + time.monotonic() - started
             self._sizes[platform] = page.size
@@ -352,6 +357,13 @@ def _must_be_file(path: Path) -> None:
     with stage(f"reading {clean_name(str(path))}"):
         if not stat.S_ISREG(path.stat().st_mode):
             raise CheckError(f"{clean_name(str(path))} is no file")
+
+
+def _is_page(file: IO[bytes]) -> bool:
+    """Whether a file that was downloaded is a page for a reader instead."""
+    file.seek(0)
+    begin = file.read(512).lstrip().lower()
+    return begin.startswith((b"<!doctype", b"<html", b"<head", b"<h1"))
 
 
 def _size(size: float) -> str:

@@ -10,9 +10,17 @@ from xml.parsers import expat
 from xmlrpc import client
 
 from checks.seattle.errors import quoted
-from checks.web import Fault, Malformed
+from checks.web import Fault, Incomplete, Malformed
 
 _DEEPEST = 200
+_BROKEN_OFF = [
+    expat.errors.codes[message]
+    for message in (
+        expat.errors.XML_ERROR_NO_ELEMENTS,
+        expat.errors.XML_ERROR_UNCLOSED_TOKEN,
+        expat.errors.XML_ERROR_PARTIAL_CHAR,
+    )
+]
 
 
 class _TooMuch(Exception):
@@ -34,10 +42,17 @@ def decode(body: bytes) -> Any:
     except (
         Exception
     ) as error:  # whatever Unmarshaller's parts raise: IndexError, KeyError, binascii.Error, decimal's ...
+        if isinstance(error, expat.ExpatError) and error.code in _BROKEN_OFF and _begins_well(body):
+            # HTTP/1.0 without a length, which Python 2's WSGI servers speak, does not tell.
+            raise Incomplete(f"the answer broke off after {len(body)} bytes") from error
         raise Malformed(f"the answer is not XML-RPC: {quoted(body)}") from error
     if not isinstance(answer, tuple) or len(answer) != 1:
         raise Malformed(f"the answer holds no single value: {quoted(body)}")
     return answer[0]
+
+
+def _begins_well(body: bytes) -> bool:
+    return any(body.startswith(begin) or begin.startswith(body) for begin in (b"<?xml", b"<methodResponse"))
 
 
 def _parse(body: bytes, values: client.Unmarshaller) -> None:

@@ -27,7 +27,7 @@ def failed_call(error: web.WebError, base: str, method: str) -> str:
     if isinstance(error, web.NoAnswer):
         return f"{server} takes connections but never answers ({method}): it hangs, restart it"
     if isinstance(error, web.Malformed) and not isinstance(error, web.Incomplete):
-        return f"{server} answers, but not as an installer builder: check --url ({method}: {_clean(str(error))})"
+        return f"{server} answers, but not as an installer builder: check --url, then its error log ({method}: {_clean(str(error))})"
     return _failed(error, server, method)
 
 
@@ -50,7 +50,7 @@ def wrong_page(page: web.Page, base: str, platform: str, build: str) -> str:
     if page.status == 500 and "vesselinfo" in exception:
         return f"build {build[:8]}... is damaged on {server}, {platform} can't be packed: make a new one ({said})"
     if page.status == 500 and not said:
-        return f"the base installer for {platform} is missing on {server}, or its disk is full: see its error log ({status})"
+        return error_page(base, platform, status)
     if page.status == 500 and f"seattle_{platform[:3]}" in exception:
         return f"the base installer for {platform} is missing on {server}: rebuild it there ({said})"
     if page.status == 404 and urlsplit(page.url).path.endswith(f"/installers/{platform}/"):
@@ -61,6 +61,12 @@ def wrong_page(page: web.Page, base: str, platform: str, build: str) -> str:
         path = _clean(urlsplit(page.url).path)
         return f"{web.place(page.url)} does not serve the packed {platform} installer: {_STATIC} ({status}, {path})"
     return _status(page, server, f"{platform} installer", said)
+
+
+def error_page(base: str, platform: str, status: str = "HTTP 200") -> str:
+    """Return the line for an error page without a word about the error; without debug pages, the builder sends it with status 200."""
+    what = f"the base installer for {platform} is missing on {web.place(base)}, or its disk is full"
+    return f"{what}: see its error log (error page instead of the installer, {status})"
 
 
 def fault(error: web.Fault) -> str:

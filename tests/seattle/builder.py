@@ -14,7 +14,7 @@ from typing import Any
 from xmlrpc import client
 
 from tests.seattle.serving import parser, run
-from tests.seattle.web import Asked, WebServing, answer
+from tests.seattle.web import Asked, WebServing
 
 BASE = "/custom_install/"
 BUNDLES = {
@@ -73,23 +73,23 @@ class InstallerBuilder(WebServing):
                 return self._error(
                     asked.path, "RuntimeError", "You called this URL via POST, but the URL doesn't end in a slash"
                 )
-            return answer(b"", "301 MOVED PERMANENTLY", "text/html", f"Location: {self.base_url}{asked.path}/")
+            return django(b"", "301 MOVED PERMANENTLY", "text/html", f"Location: {self.base_url}{asked.path}/")
         parts = asked.path.removeprefix(BASE).strip("/").split("/")
         if len(parts) == 3 and parts[1] == "installers":
             return self._installer(asked.path, parts[0], parts[2])
         if len(parts) == 4 and parts[:2] == ["static", "installers"]:
             return self._static(parts[2], parts[3])
-        return self._not_found() if parts != [""] else answer(b"<html><title>Custom Installer Builder</title></html>")
+        return self._not_found() if parts != [""] else django(b"<html><title>Custom Installer Builder</title></html>")
 
     def _xmlrpc(self, asked: Asked) -> bytes:
         if asked.method != "POST":
-            return answer(b"<html><title>Custom Installer Builder: XML-RPC</title></html>")
+            return django(b"<html><title>Custom Installer Builder: XML-RPC</title></html>")
         params, method = client.loads(asked.body)
         try:
             text = client.dumps((self._call(str(method), params),), methodresponse=True)
         except client.Fault as fault:
             text = client.dumps(fault, methodresponse=True)
-        return answer(text.encode(), "200 OK", "application/xml")
+        return django(text.encode(), "200 OK", "application/xml")
 
     def _call(self, method: str, params: tuple[Any, ...]) -> Any:
         if method in self.faults:
@@ -140,7 +140,7 @@ class InstallerBuilder(WebServing):
             missing = f"/home/cib/custominstallerbuilder/html/static/installers/base/{BUNDLES[platform]}"
             return self._error(path, "IOError", f"[Errno 2] No such file or directory: u&#39;{missing}&#39;")
         target = f"{self.custom_installer_url}/{build}/{BUNDLES[platform]}"
-        return answer(b"", "302 FOUND", "text/html; charset=utf-8", f"Location: {target}")
+        return django(b"", "302 FOUND", "text/html; charset=utf-8", f"Location: {target}")
 
     def _static(self, build: str, name: str) -> bytes:
         platform = next((platform for platform, bundle in BUNDLES.items() if bundle == name), "")
@@ -152,17 +152,25 @@ class InstallerBuilder(WebServing):
         kind, more = (
             ("application/x-tar", ["Content-Encoding: gzip"]) if name.endswith(".tgz") else ("application/zip", [])
         )
-        return answer(data, "200 OK", kind, *more)
+        return django(data, "200 OK", kind, f"Content-Length: {len(data)}", *more)
 
     def _error(self, path: str, kind: str, value: str) -> bytes:
-        page = "<h1>Server Error (500)</h1>"
-        if self.debug:
-            head = f"<html><head><title>{kind} at {path}</title></head><body><h1>{kind} at {path}</h1>"
-            page = f'{head}<pre class="exception_value">{value}</pre><table>SECRET_KEY</table></body></html>'
-        return answer(page.encode(), "500 INTERNAL SERVER ERROR")
+        if not self.debug:
+            # The builder has an error page of its own, and sends it with status 200: observed on the real one.
+            return django(b"<html>Error, mail someone@example.com</html>")
+        head = f"<html><head><title>{kind} at {path}</title></head><body><h1>{kind} at {path}</h1>"
+        page = f'{head}<pre class="exception_value">{value}</pre><table>SECRET_KEY</table></body></html>'
+        return django(page.encode(), "500 INTERNAL SERVER ERROR")
 
     def _not_found(self) -> bytes:
-        return answer(b"<h1>Not Found</h1>", "404 NOT FOUND")
+        return django(b"<h1>Not Found</h1>", "404 NOT FOUND")
+
+
+def django(body: bytes, status: str = "200 OK", kind: str = "text/html; charset=utf-8", *headers: str) -> bytes:
+    """Return an answer as Django 1.8 sends it through Python 2's WSGI server: HTTP/1.0, and its length only where a file is served."""
+    fixed = ("Date: Sat, 21 Nov 2026 15:54:10 GMT", "Server: WSGIServer/0.1 Python/2.7.18", f"Content-Type: {kind}")
+    head = "".join(f"{line}\r\n" for line in (f"HTTP/1.0 {status}", *fixed, *headers))
+    return head.encode("ascii") + b"\r\n" + body
 
 
 def tgz(vesselinfo: bytes | None, more: dict[str, bytes] | None = None, member: str = MEMBER) -> bytes:

@@ -142,7 +142,7 @@ def test_crit_another_api(check):
         ("silent", "SERVER takes connections but never answers (api_version): it hangs, restart it"),
         ("empty", "SERVER hangs up (api_version: connection closed without an answer): see its error log"),
         ("reset", "SERVER hangs up (api_version: connection broken without an answer): see its error log"),
-        ("cut", "SERVER: the answer broke off after 29 bytes (api_version): see its error log and disk"),
+        ("cut", "SERVER: the answer broke off after 2 bytes (api_version): see its error log and disk"),
         ("junk", "SERVER refuses the request (HTTP 400): is this name in ALLOWED_HOSTS of its settings?"),
     ],
 )
@@ -201,7 +201,7 @@ FOREIGN = answer(b"<html><body>It works!</body></html>")
         (status("418 Teapot"), "SERVER answers HTTP 418 (api_version): check --url"),
         (
             FOREIGN,
-            "SERVER answers, but not as an installer builder: check --url (api_version: the answer is not XML-RPC: "
+            "SERVER answers, but not as an installer builder: check --url, then its error log (api_version: the answer is not XML-RPC: "
             "'?html??body?It works!?/body??/html?')",
         ),
         (
@@ -305,12 +305,18 @@ def test_crit_a_base_installer_is_missing_though_every_call_succeeds(check, doub
     assert "linux installer of" in text, "the others are still looked at"
     assert "it shows debug pages, with its settings in them: set DEBUG = False there\n" in text
     assert "SECRET_KEY" not in text
-    double.debug = False
-    code, text = check(*download("--platform", "windows"))
+
+
+def test_crit_a_base_installer_is_missing_and_no_debug_page_says_so(check, double):
+    double.lacking, double.debug = {"linux"}, False
+    code, text = check(*download())
     assert code == 2
-    assert (
-        "the base installer for windows is missing on SERVER, or its disk is full: see its error log (HTTP 500)" in text
+    said = "the base installer for linux is missing on SERVER, or its disk is full: see its error log (error page instead of the installer, HTTP "
+    assert text.startswith(f"INSTALLER_BUILDER CRITICAL - {said}200)"), (
+        "the builder's own error page has no other status"
     )
+    double.pages[f"{BASE}{BUILD}/installers/linux/"] = status("500 Oops")
+    assert f"{said}500)" in check(*download())[1]
 
 
 def test_crit_a_build_without_its_vesselinfo(check, double):
@@ -328,9 +334,9 @@ def test_crit_other_pages_instead_of_an_installer(check, double):
     assert "SERVER is up, but the application behind it is not (HTTP 503)" in check(*download())[1]
     double.pages[path] = status("500 Oops", DEBUG)
     assert "SERVER fails (HTTP 500, linux installer: OperationalError" in check(*download())[1]
-    double.pages[path] = FOREIGN
+    double.pages[path] = answer(b"not yet")
     assert (
-        "the linux installer is bad, it is neither a .tgz nor a .zip, it begins with b'?htm'" in check(*download())[1]
+        "the linux installer is bad, it is neither a .tgz nor a .zip, it begins with b'not '" in check(*download())[1]
     )
 
 

@@ -455,6 +455,12 @@ def test_what_is_no_answer_to_a_call_is_malformed(body):
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.parametrize("size", [0, 1, 5, 30, 100, len(VERSION) - 3])
+def test_an_answer_to_a_call_that_broke_off_says_so(size):
+    with pytest.raises(web.Incomplete, match=f"the answer broke off after {size} bytes"):
+        decode(VERSION[:size])
+
+
 PIECES = st.sampled_from(
     [
         *(f"<{mark}{tag}>" for tag in ("value", "int", "array", "data", "struct", "member", "name", "double", "nil") for mark in ("", "/")),
