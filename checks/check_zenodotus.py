@@ -5,9 +5,10 @@ when a name of --name is no longer announced (NXDOMAIN) or lacks an expected add
 queries over UDP; needs no privileges.
 
 Three levels. The zone's own name is known to Zenodotus itself. Names of --name are looked up in the advertise service; without any a random
-name is asked that nobody announced: NXDOMAIN proves that the service answered. --advertise-host announces a random name for 60 s at the
-advertise server that Zenodotus asks, and Zenodotus has to find it. Its address is always 192.0.2.1, which belongs to nobody: an advertise
-server of the second generation ends when one of several values expires.
+name is asked that nobody announced: NXDOMAIN proves that the service answered. --advertise-host announces a random name at the advertise
+server that Zenodotus asks, and Zenodotus has to find it. Its address is always 192.0.2.1, which belongs to nobody: advertise servers of the
+second generation, such as that, end when a value expires behind which others stand. A --ttl longer than the interval of the runs keeps ours
+from expiring at all.
 
 A short name, such as hello, is meant within the zone. Letters are made lower case, since Zenodotus tells them apart. Without -H it is asked
 on 127.0.0.1, and where nothing listens there on this machine's own address, the only one on which Zenodotus listens unless told otherwise.
@@ -27,7 +28,7 @@ from checks.output import label_part, perfdata
 from checks.plugin import GAUGE, Check, Command, Measure, Metric, Options, Resource, Threshold, Values, stage
 from checks.seattle.dns import NXDOMAIN, Answer
 from checks.seattle.errors import NoAnswer, Refused, SeattleError, Unreachable, Unresolvable
-from checks.zenodotus.arguments import Addresses, Name, Names, read_endpoint, read_zone
+from checks.zenodotus.arguments import Addresses, Name, Names, read_endpoint, read_ttl, read_zone
 from checks.zenodotus.lookups import LOCAL, Lookups, Trouble, random_name
 
 if TYPE_CHECKING:
@@ -55,7 +56,6 @@ COMMANDS = (
     ),
 )
 _ADVERTISE_SECONDS = 5.0
-_TTL = 60
 # A name of the zone with a dot before its last 28 characters is taken for that of another name server: a slip in Zenodotus's code.
 _UNDIVIDED = 28
 
@@ -75,6 +75,7 @@ def options(parser: Options) -> None:
     parser.collected("--expect-address", into=Addresses, metavar="ADDRESS", help=said)
     said = "advertise server at which to announce a random name, which Zenodotus then has to find"
     parser.typed("--advertise-host", read=read_endpoint, metavar="HOST[:PORT]", help=said)
+    parser.typed("--ttl", read=read_ttl, metavar="SECONDS", help="how long it stays announced", default=60)
 
 
 def validate(opts: Values) -> None:
@@ -173,7 +174,7 @@ class Zenodotus(Resource):
         until = min(time.monotonic() + _ADVERTISE_SECONDS, lookups.until)
         try:
             with stage(f"announcing a name at the advertise server {server}"):
-                stored = advertise.put(name.encode("ascii"), address, _TTL, until)
+                stored = advertise.put(name.encode("ascii"), address, self.opts.ttl, until)
         except Unresolvable as error:
             raise Trouble(f"advertise server {server}: {error}: is --advertise-host right?", "unknown") from None
         except SeattleError as error:

@@ -72,3 +72,10 @@ def read_endpoint(text: str) -> Endpoint:
     if not found or not 0 < port < 65536:
         raise ValueError(f"{text[:80]!r} is not a host, or a host and a port such as advertise.example:10102")
     return Endpoint(found[1] or found[2], port)
+
+
+def read_ttl(text: str) -> int:
+    """Return a number of seconds. Raises ValueError."""
+    if not (re.fullmatch("[0-9]{1,5}", text) and 0 < int(text) <= 86400):
+        raise ValueError(f"{text[:80]!r} is not from 1 to 86400 seconds")
+    return int(text)

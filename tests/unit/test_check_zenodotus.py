@@ -303,6 +303,11 @@ def test_ok_registered_name_is_found(advertise, behind):
     assert re.search(rb"Snagios-[0-9a-f]{32}\.zenodotus\.poly\.edu10:S192\.0\.2\.13:I600:", put)
 
 
+def test_ok_registered_for_as_long_as_asked(advertise, behind):
+    assert run(behind, "--advertise-host", f"127.0.0.1:{advertise.port}", "--ttl", "900").code == 0
+    assert any(request.endswith(b"4:I9000:") for request in advertise.requests)
+
+
 def test_ok_registered_name_is_a_new_one_each_time(advertise, behind):
     for _ in range(3):
         run(behind, "--advertise-host", f"127.0.0.1:{advertise.port}")
@@ -488,6 +493,9 @@ def test_time_of_dropped_queries_and_pauses_is_not_zenodotus_time(monkeypatch):
         ["--advertise-host", "a:65536"],
         ["--advertise-host", "a:b"],
         ["--advertise-host", ""],
+        ["--ttl", "0"],
+        ["--ttl", "86401"],
+        ["--ttl", "-1"],
         ["-H", "a b"],
         ["-p", "0"],
     ],
