@@ -54,7 +54,7 @@ def _schemas(checks: Sequence[Check], settings: Settings) -> str:
         "",
         f"A series takes {size // 1000} kB on disk from the start, 1,000 series {size / 1e6:.1f} GB. A guest has {_SERIES_OF_A_GUEST}.",
         "Series that exist keep the retention they were made with. whisper-resize changes it and keeps the values; with carbon stopped,",
-        "as user _graphite:",
+        "as user _graphite; this is for the last section:",
         f"  find {folder} -name '*.wsp' -exec whisper-resize --nobackup {{}} {archives} \\;",
     )
     blocks = [header(ROOM, settings, *lines)]

@@ -234,7 +234,10 @@ def test_what_must_not_run_often_or_only_on_special_hosts_does_not(tmp_path: Pat
     assert "check_thing" not in found["examples/hosts.cfg"]
     text = found["check_thing.cfg"]
     assert "command_line  /opt/testbed-checks/bin/check_thing -H '$HOSTADDRESS$' -w 4 $ARG1$\n" in text
-    assert re.findall(r"^  check_command +(.*)", text, re.MULTILINE) == ["testbed-check_thing", "testbed-nrpe!check_thing_daily"]
+    assert re.findall(r"^  check_command +(.*)", text, re.MULTILINE) == [
+        "testbed-check_thing",
+        "testbed-nrpe!check_thing_daily",
+    ]
     assert re.findall(r"(?:check|retry)_interval +(.*)", text) == ["5", "1", "1440", "15"]
     assert re.findall(r"hostgroup_name +(\S+)\n}", text) == ["testbed-check_thing", "testbed-check_thing_daily"]
     schemas = graphite.files([thing], DEFAULTS)["storage-schemas.conf"]
