@@ -1,5 +1,6 @@
 """check_software_update against a double of the update site, and a node's installation in a folder."""
 
+import itertools
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ import pytest
 from checks.check_software_update import CHECK
 from checks.ranges import parse_range
 from checks.seattle.metainfo import Entry
-from checks.update import install, site
+from checks.update import install, site, visit
 from checks.update.report import in_seconds, span
 from checks.update.site import choose
 from tests.seattle import signer
@@ -33,11 +34,12 @@ def updates():
 
 
 @pytest.fixture
-def check(updates):
-    """check(*argv): exit code and text, of a check that waits for little."""
+def check(updates, monkeypatch):
+    """check(*argv): exit code and text, of a check that does not wait before it looks again, and has time on a busy machine."""
+    monkeypatch.setattr(visit, "time", SimpleNamespace(monotonic=time.monotonic, time=time.time, sleep=lambda _: None))
 
     def run(*argv):
-        return CHECK.run(["--url", updates.url, "-t", "1", *map(str, argv)])
+        return CHECK.run(["--url", updates.url, "-t", "60", *map(str, argv)])
 
     return run
 
@@ -241,7 +243,7 @@ SITES = {
 def test_crit_a_site_that_nodes_can_not_use(check, updates, attributes, said):
     for name, value in attributes.items():
         setattr(updates, name, value)
-    code, text = check("-t", "0.5")
+    code, text = check()
     assert code == 2
     assert said in first(text)
     assert re.search(rf"127.0.0.1:{updates.port}\b", first(text))
@@ -251,7 +253,7 @@ def test_crit_a_site_that_nodes_can_not_use(check, updates, attributes, said):
 
 def test_crit_a_server_that_hangs(check, updates):
     updates.manner = "silent"
-    code, text = check("-t", "0.3")
+    code, text = check("-t", "1")
     assert code == 2
     assert "takes connections but never answers: its web server hangs, restart it" in first(text)
     assert len(updates.paths) == 1
@@ -276,7 +278,7 @@ def test_ok_answers_in_pieces(check, updates, manner):
     updates.files = {"a": b"b"}
     updates.sign()
     updates.manner = manner
-    assert check("-t", "20")[0] == 0
+    assert check()[0] == 0
 
 
 def test_a_redirect_on_the_same_host_is_followed_as_the_updater_does(check, updates):
@@ -312,7 +314,7 @@ WRONG_FILES = {
 @pytest.mark.parametrize(("change", "said"), WRONG_FILES.values(), ids=WRONG_FILES.keys())
 def test_crit_a_file_that_is_not_what_metainfo_says(check, updates, change, said):
     change(updates)
-    code, text = check("-v", "-t", "0.5")
+    code, text = check("-v")
     assert code == 2
     assert f"127.0.0.1:{updates.port}: file {said}" in first(text)
     assert "push again, or re-sign with writemetainfo.py" in first(text)
@@ -323,7 +325,7 @@ def test_crit_a_file_that_is_not_what_metainfo_says(check, updates, change, said
 
 def test_crit_a_file_that_never_comes(check, updates):
     updates.manners["nmAPI.py"] = "silent"
-    code, text = check("-t", "0.4")
+    code, text = check("-t", "2")
     assert code == 2
     assert "nmAPI.py does not come: the server gives no answer" in first(text)
 
@@ -331,7 +333,7 @@ def test_crit_a_file_that_never_comes(check, updates):
 def test_crit_several_wrong_files_are_counted(check, updates):
     updates.files["nmmain.py"] = b"x"
     del updates.files["nmAPI.py"]
-    code, text = check("-v", "-t", "0.5")
+    code, text = check("-v")
     assert code == 2
     assert "file nmAPI.py is not there (HTTP 404), 1 more" in first(text)
     assert figures(text)["files.wrong"] == 2
@@ -344,7 +346,7 @@ def test_ok_a_push_that_is_going_on_is_no_alarm(check, updates):
 
     updates.files["nmmain.py"] = b"the new one"
     updates.before = push
-    code, text = check("-t", "0.5")
+    code, text = check()
     assert code == 0
     assert "3 files, 3 checked" in first(text)
     assert figures(text)["files.checked"] == 3
@@ -360,7 +362,7 @@ def test_ok_a_push_after_a_push_is_no_alarm(check, updates):
             updates.files[name] = updates.files[name][:-30]
 
     updates.before = push
-    code, text = check("-t", "0.8")
+    code, text = check()
     assert code == 0, text
     assert figures(text)["files.checked"] == 3
 
@@ -374,7 +376,7 @@ def test_ok_a_file_that_is_being_copied_is_asked_for_again(check, updates):
 
     updates.files["nmmain.py"] = whole[:100]
     updates.before = push
-    code, text = check("-t", "0.5")
+    code, text = check()
     assert (code, figures(text)["files.checked"]) == (0, 3)
     assert [path.rpartition("/")[2] for path in updates.paths].count("nmAPI.py") == 1
 
@@ -389,7 +391,7 @@ def test_ok_a_metainfo_that_is_being_written(check, updates):
     for part in (b"", whole[:50], whole[:-20]):
         updates.files["metainfo"], updates.paths[:] = part, []
         updates.before = push
-        assert check("-t", "0.5")[0] == 0
+        assert check()[0] == 0
 
 
 def many(double, number):
@@ -431,22 +433,25 @@ def test_ok_a_run_takes_no_more_bytes_than_it_may(check, updates, monkeypatch):
     assert "softwareupdater.py is more than what is left" in text
 
 
-def test_ok_files_for_which_there_is_no_time_are_left_out_and_said(check, updates):
-    many(updates, 2000)
-    code, text = check("--files", "all", "-t", "0.5")
+def test_ok_files_for_which_there_is_no_time_are_left_out_and_said(check, updates, monkeypatch):
+    many(updates, 40)
+    calls = itertools.count()
+    monkeypatch.setattr(site, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + next(calls)))
+    code, text = check("--files", "all")
     assert code == 0
     checked = figures(text)["files.checked"]
-    assert 0 < checked < 2000
-    assert f"time was up before {2000 - checked:.0f} of the files" in text
+    assert 0 < checked < 40
+    assert f"time was up before {40 - checked:.0f} of the files" in text
 
 
-def test_ok_a_large_file_on_its_way_when_time_is_up_is_no_alarm(check, updates):
-    updates.files["large"] = bytes(900_000)
+def test_ok_a_large_file_on_its_way_when_time_is_up_is_no_alarm(check, updates, monkeypatch):
+    monkeypatch.setattr(site, "_ON_ITS_WAY", 1000)
+    updates.files["large"] = bytes(3_000_000)
     updates.sign()
     updates.manners["large"] = "pieces"
-    code, text = check("-t", "1")
+    code, text = check("-t", "2")
     assert code == 0, text
-    assert re.search(r"time was up at \d+ of 900000 bytes of large", text)
+    assert re.search(r"time was up at \d+ of 3000000 bytes of large", text)
     assert figures(text)["files.checked"] == 3
 
 
@@ -754,7 +759,7 @@ def test_the_site_is_the_one_the_node_asks(look, updates, node):
     updates.sign()
     (node / "softwareupdater.py").write_bytes(updates.files["softwareupdater.py"])
     (node / "metainfo").write_bytes(updates.files["metainfo"])
-    code, text = CHECK.run(["--install-dir", str(node), "--not-running-severity", "ok", "-t", "2"])
+    code, text = CHECK.run(["--install-dir", str(node), "--not-running-severity", "ok", "-t", "60"])
     assert code == 0
     assert "3 files, 3 checked" in first(text)
     assert "asks another site" not in look()[1]
