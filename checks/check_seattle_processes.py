@@ -14,14 +14,13 @@ run on (--save-state), as are restarts. Where thresholds take a REGEX it is for 
 
 from __future__ import annotations
 
-import pwd
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from checks.counters import Counters, StateError
-from checks.deadline import CheckError, last_moment
+from checks.deadline import last_moment
 from checks.options import UsageError
 from checks.output import clean_name, perfdata
 from checks.plugin import (
@@ -166,7 +165,9 @@ class Processes(Resource):
         patience = min(opts.patience, 0.4 * opts.timeout)
         procfs = Procfs(opts.proc)
         counters = Counters("check_seattle_processes", self._target(), opts.state_key)
-        asked = [Asked(one, _user_number(opts.user.of(one)), counters.previous(one.name, "")) for one in self.wanted]
+        asked = [
+            Asked(one, report.user_number(opts.user.of(one)), counters.previous(one.name, "")) for one in self.wanted
+        ]
         with stage(f"reading {opts.proc}"):
             self._counts = Census(procfs, asked).take(time.monotonic() + patience)
         self._clock = procfs.clock()
@@ -186,11 +187,11 @@ class Processes(Resource):
             new = [instance for instance in count.running if instance[0].key not in asked.before]
             self._restarts[name] = len(new)
             yield Metric(name, len(new), context="restarts")
-        youngest = self._youngest(count)
+        youngest = report.youngest(count, self._clock)
         if youngest is not None:
             yield Metric(name, youngest, context="age")
         if count.running:
-            yield Metric(name, _memory(count), context="rss")
+            yield Metric(name, count.memory, context="rss")
 
     def _lock_status(self, until: float, counters: Counters) -> Iterator[Metric]:
         from checks import web  # and requests below it: 100 ms, only for the clearinghouse
@@ -237,10 +238,6 @@ class Processes(Resource):
         last = _last_user(asked).get(_USER)
         return self.opts.user.of(asked.wanted) or (report.user_name(last) if last is not None else asked.wanted.account)
 
-    def _youngest(self, count: Count) -> float | None:
-        ages = [report.age(instance[0], self._clock) for instance in count.running]
-        return min((age for age in ages if age is not None), default=None)
-
     def _target(self) -> str:
         return ",".join("|".join(one.names) for one in self.wanted) + f" {self.opts.proc}"
 
@@ -256,10 +253,10 @@ class Processes(Resource):
         return ", ".join(part for part in parts if part)
 
     def _one_line(self, wanted: Wanted, count: Count) -> str:
-        youngest = self._youngest(count)
+        youngest = report.youngest(count, self._clock)
         often = f"{clean_name(wanted.name)} runs" + (f" {len(count.running)} times" if len(count.running) > 1 else "")
         since = f" for {duration(youngest)}" if youngest is not None else ""
-        return f"{often}{since}, {report.size(_memory(count))}"
+        return f"{often}{since}, {report.size(count.memory)}"
 
     def notes(self) -> Sequence[str]:
         """Return what is not known, and what may be a mistake."""
@@ -280,44 +277,18 @@ class Processes(Resource):
     def perfdata(self) -> list[str]:
         """Return the counts of all, then ages, memory and restarts, then the locks."""
         opts = self.opts
-        counts, more = [], []
+        counts: list[str] = []
+        more: list[str] = []
         for label, wanted, count in zip(labels(self.wanted), self.wanted, self._counts, strict=True):
-            name = wanted.name
             counts.append(perfdata(f"{label}.count", len(count.running), "", None, wanted.limit))
-            youngest = self._youngest(count)
-            if youngest is not None:
-                age = opts.age_warning.find(name), opts.age_critical.find(name)
-                more.append(perfdata(f"{label}.age", round(youngest, 1), "s", *age))
-            if count.running:
-                rss = opts.rss_warning.find(name), opts.rss_critical.find(name)
-                more.append(perfdata(f"{label}.rss", _memory(count), "B", *rss))
-            if name in self._restarts:
-                restarts = opts.restarts_warning.find(name), opts.restarts_critical.find(name)
-                more.append(perfdata(f"{label}.restarts", self._restarts[name], "", *restarts))
+            more += report.items(label, wanted.name, count, self._clock, self._restarts.get(wanted.name), opts)
         return counts + more + self._lock_items
-
-
-def _memory(count: Count) -> int:
-    return sum(process.rss for process in count.processes)
 
 
 def _last_user(asked: Asked) -> dict[str, int]:
     """As whom it ran when it was last seen."""
     user = asked.before.get(_USER)
     return {_USER: user} if isinstance(user, int) and user >= 0 else {}
-
-
-def _user_number(user: str) -> int | None:
-    """Return the number of a user, None for any. Raises CheckError."""
-    if not user:
-        return None
-    if user.isascii() and user.isdigit():
-        return int(user)
-    with stage(f"looking up user {clean_name(user)}"):
-        try:
-            return pwd.getpwnam(user).pw_uid
-        except KeyError:
-            raise CheckError(f"--user: there is no user {clean_name(user)} on this machine") from None
 
 
 def _patience(text: str) -> float:

@@ -52,6 +52,11 @@ class Count(NamedTuple):
         """All processes of the instances that run."""
         return [process for instance in self.running for process in instance]
 
+    @property
+    def memory(self) -> int:
+        """Resident memory of all of them in bytes."""
+        return sum(process.rss for process in self.processes)
+
 
 class Census:
     """Looks at all processes until nothing is wrong with the wanted ones, or time is up."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pwd
 from collections.abc import Callable, Iterator, Sequence
 
-from checks.deadline import stage
-from checks.output import clean_name
+from checks.deadline import CheckError, stage
+from checks.options import Values
+from checks.output import clean_name, perfdata
 from checks.processes.census import Count, Instance
 from checks.processes.procfs import Process, Procfs, seconds
 from checks.processes.wanted import Wanted
@@ -106,6 +107,40 @@ def lines(wanted: Wanted, count: Count, clock: float | None) -> Iterator[str]:
 def age(process: Process, clock: float | None) -> float | None:
     """Return the seconds since a process started, where that is known."""
     return None if clock is None else max(0.0, clock - seconds(process.start))
+
+
+def youngest(count: Count, clock: float | None) -> float | None:
+    """Return the age of the instance that started last, in seconds."""
+    ages = [age(instance[0], clock) for instance in count.running]
+    return min((one for one in ages if one is not None), default=None)
+
+
+def items(
+    label: str, name: str, count: Count, clock: float | None, restarts: int | None, opts: Values
+) -> Iterator[str]:
+    """Yield the perfdata of what runs: age, memory, and restarts where they are known."""
+    since = youngest(count, clock)
+    if since is not None:
+        yield perfdata(f"{label}.age", round(since, 1), "s", opts.age_warning.find(name), opts.age_critical.find(name))
+    if count.running:
+        limits = opts.rss_warning.find(name), opts.rss_critical.find(name)
+        yield perfdata(f"{label}.rss", count.memory, "B", *limits)
+    if restarts is not None:
+        limits = opts.restarts_warning.find(name), opts.restarts_critical.find(name)
+        yield perfdata(f"{label}.restarts", restarts, "", *limits)
+
+
+def user_number(user: str) -> int | None:
+    """Return the number of a user, None for any. Raises CheckError."""
+    if not user:
+        return None
+    if user.isascii() and user.isdigit():
+        return int(user)
+    with stage(f"looking up user {clean_name(user)}"):
+        try:
+            return pwd.getpwnam(user).pw_uid
+        except KeyError:
+            raise CheckError(f"--user: there is no user {clean_name(user)} on this machine") from None
 
 
 def user_name(number: int) -> str:
