@@ -1,4 +1,4 @@
-"""Seattle's update site, and whether a node has what it offers: signature, expiry, files, local files and the updater's process.
+"""Seattle's update site, and a node against it: signature, expiry, files, and the updater's process.
 
 Alerts when the site can't be used: it does not answer, its metainfo is no metainfo, is altered, is signed by another key than the pinned
 one, has expired or will soon, or files are not what it says. A push that is going on looks like that for a moment, so there is a second look

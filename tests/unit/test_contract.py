@@ -21,7 +21,7 @@ import pytest
 
 from checks.plugin import COUNTER, GAUGE, Check
 from checks.version import VERSION
-from tests.seattle import advertise, builder, nodemanager, zenodotus
+from tests.seattle import advertise, builder, nodemanager, updatesite, zenodotus
 from tests.seattle.serving import Serving
 
 ROOT = Path(__file__).parents[2]
@@ -42,6 +42,8 @@ DOUBLES: dict[str, Callable[[], Serving]] = {
     "builder": builder.InstallerBuilder,
     "node": nodemanager.NodeManager,
     "node_hostile": nodemanager.hostile,
+    "updatesite": updatesite.UpdateSite,
+    "updatesite_hostile": updatesite.hostile,
     "zenodotus": lambda: zenodotus.Zenodotus(settling=0),
 }
 BUILDER = ["--url", "http://127.0.0.1:{builder}/custom_install/"]
@@ -106,6 +108,28 @@ RECORDED: dict[str, list[list[str]]] = {
         ["-p", "{node_hostile}", "--resources"],
         ["-p", "1"],
         ["-p", "{node}", "--owner", "/nonexistent"],
+    ],
+    "check_software_update": [
+        ["--url", "http://127.0.0.1:{updatesite}/updatesite/"],
+        [
+            "--url",
+            "http://127.0.0.1:{updatesite}/updatesite/",
+            "--install-dir",
+            f"{DATA}/check_software_update/node",
+            "--lock-dir",
+            f"{DATA}",
+            "--proc",
+            f"{DATA}/check_software_update/proc",
+            "-w",
+            "40:",
+            "--extra-critical",
+            "0",
+            "--time-warning",
+            "0.000001",
+        ],
+        ["--url", "http://127.0.0.1:{updatesite_hostile}/updatesite/"],
+        ["--url", "http://127.0.0.1:1/updatesite/"],
+        ["--key", "/nonexistent"],
     ],
     "check_virt_stats": [
         ["--replay", f"{DATA}/contract/guests.raw"],
