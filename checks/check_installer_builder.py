@@ -6,33 +6,31 @@ installer can't be downloaded, is damaged, or is not the custom installer it sho
 What is done: api_version is asked; then the URLs of a build that is not there, which makes it look at its disk. Neither leaves
 anything behind. With --build-id the installers of that build are downloaded (--platform) and read to the end, in a temporary file
 without a name: every member is whole, vesselinfo is there, its percentages add up to 100, each vessel has an owner, and --owner and
---user are there. Only a download proves that the builder can pack: without its base installers every call still succeeds. The first
-download of a build is the one that is packed; the server keeps it.
+--user are there. Only a download proves that the builder can pack: without its base installers every call still succeeds. And only the
+first download of a build is packed, the server keeps the file: later ones prove that it is still whole and served.
 
---build makes a new build first, of the public keys of --owner and --user. EACH RUN WITH IT LEAVES A FOLDER AND INSTALLERS ON THE
-SERVER, which nothing removes: run it by hand or once a day, not every five minutes. Private keys are neither needed nor made.
+--build makes a new build first, of the public keys of --owner and --user, so that packing itself is tried. EACH RUN WITH IT LEAVES A
+FOLDER AND INSTALLERS ON THE SERVER, which nothing removes: run it by hand or once a day, not every five minutes. Private keys are
+neither needed nor made.
 
 Redirects are followed on the hosts of --url, of the URLs that the builder gives out itself, and of --redirect-host.
 """
 
 from __future__ import annotations
 
-import stat
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from urllib.parse import urlsplit
 
 from checks import web
 from checks.deadline import last_moment
 from checks.installer import advice
-from checks.installer.builder import PLATFORMS, Builder, hosts_of, is_build_id
+from checks.installer.builder import PLATFORMS, Builder, hosts_of
 from checks.installer.expected import Expected
+from checks.installer.given import Hosts, Paths, build_option, must_hold_certificates, read_build
 from checks.output import clean_name, perfdata
 from checks.plugin import (
     GAUGE,
     Check,
-    CheckError,
     Command,
     Measure,
     Metric,
@@ -89,7 +87,7 @@ def options(parser: Options) -> None:
     parser.add("--expect-api", metavar="VERSION", help="critical where api_version is another one, such as 2.0")
     parser.typed(
         "--build-id",
-        read=_build,
+        read=build_option,
         metavar="ID",
         help="download and verify this build's installers: 40 letters and digits, or the path of a file that holds them",
     )
@@ -109,35 +107,6 @@ def options(parser: Options) -> None:
         "--redirect-host", into=Hosts, metavar="HOST", help="host that a download may be redirected to; repeatable"
     )
     parser.path("--ca", help="certificates to trust instead of the system's")
-
-
-class Paths(list[Path]):
-    """Paths of key files, each once."""
-
-    def add(self, text: str) -> None:
-        """Add one. Raises ValueError."""
-        if not text or "\0" in text:
-            raise ValueError(f"{text!r} is not a path")
-        if Path(text) not in self:
-            self.append(Path(text))
-
-
-class Hosts(list[str]):
-    """Names of hosts."""
-
-    def add(self, text: str) -> None:
-        """Add one. Raises ValueError."""
-        if "/" in text or "?" in text or "@" in text:
-            raise ValueError(f"{text[:80]!r} is not a host's name")
-        self.append(urlsplit(web.read_url(f"http://{text}/")).hostname or "")
-
-
-def _build(text: str) -> str | Path:
-    if "/" in text and "\0" not in text:
-        return Path(text)
-    if not is_build_id(text):
-        raise ValueError(f"{text[:80]!r} is no build id, which is 40 characters of a-z and 0-9, and no path with a /")
-    return text
 
 
 def validate(opts: Values) -> None:
@@ -174,10 +143,10 @@ class InstallerBuilder(Resource):
         """Yield what is to be judged, level by level until one fails. Raises CheckError."""
         until = last_moment(self.opts.timeout)
         self._expected = Expected(self.opts.owner, self.opts.user)
-        build = _read_build(self.opts.build_id)
+        build = read_build(self.opts.build_id)
         ca = str(self.opts.ca) if self.opts.ca else None
         if ca:
-            _must_hold_certificates(ca)
+            must_hold_certificates(ca)
         import checks.transport  # noqa: F401  # before the clock starts: our own imports are not the server's time
 
         started = time.monotonic()
@@ -214,7 +183,9 @@ class InstallerBuilder(Resource):
                 with stage(f"asking {web.place(builder.base)} ({method})"), _Clock(self._times, "urls"):
                     urls = builder.urls(build)
         except web.WebError as error:
-            yield _failure(error, advice.failed_call(error, builder.base, method))
+            # Nothing is known about a server whose name has no address.
+            state = "unknown" if isinstance(error, web.Unresolvable) else "critical"
+            yield Metric(advice.failed_call(error, builder.base, method), state, context="finding")
             return
         if urls is None:
             again = "check --build-id, or make a new one by --build"
@@ -250,7 +221,7 @@ class InstallerBuilder(Resource):
             try:
                 page = builder.download(build, platform, file, hosts | set(self.opts.redirect_host))
             except web.WebError as error:
-                yield _failure(error, advice.failed_download(error, builder.base, platform))
+                yield _problem(advice.failed_download(error, builder.base, platform))
                 return
             if page.status != 200:
                 if advice.debug_page(page.body):
@@ -323,40 +294,6 @@ class _Clock:
 
 def _problem(text: str) -> Metric:
     return Metric(text, "critical", context="finding")
-
-
-def _failure(error: web.WebError, text: str) -> Metric:
-    """Return a failure: nothing is known about a server whose name has no address."""
-    return Metric(text, "unknown" if isinstance(error, web.Unresolvable) else "critical", context="finding")
-
-
-def _read_build(build: str | Path | None) -> str:
-    """Return a build id, from its file where it is one, or "". Raises CheckError."""
-    if not isinstance(build, Path):
-        return build or ""
-    shown = clean_name(str(build))
-    _must_be_file(build)
-    with stage(f"reading {shown}"), build.open("rb") as file:
-        text = file.read(100).decode("ascii", "replace").strip()
-    if not is_build_id(text):
-        raise CheckError(f"{shown} holds no build id, which is 40 characters of a-z and 0-9")
-    return text
-
-
-def _must_hold_certificates(ca: str) -> None:
-    """Raise CheckError for a file of certificates that can't be used: that is no failure of the server."""
-    import ssl
-
-    _must_be_file(Path(ca))
-    with stage(f"reading {clean_name(ca)}"):
-        ssl.create_default_context(cafile=ca)
-
-
-def _must_be_file(path: Path) -> None:
-    """Raise CheckError for what is no file: a pipe nobody writes to would hold up who opens it."""
-    with stage(f"reading {clean_name(str(path))}"):
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise CheckError(f"{clean_name(str(path))} is no file")
 
 
 def _is_page(file: IO[bytes]) -> bool:

@@ -17,7 +17,12 @@ _LONGEST_URL = 2000
 
 
 class WebError(Exception):
-    """A web server did not do what it should; the text is for an operator and names no server."""
+    """A web server did not do what it should; the text is for an operator and names no server.
+
+    `url` is what was asked, which after a redirect is another than the caller's.
+    """
+
+    url = ""
 
 
 class Unresolvable(WebError):
@@ -205,7 +210,11 @@ def _exchange(
     started = time.monotonic()
     seen = {request.url}
     while True:
-        page = exchange(request, until, largest, file)
+        try:
+            page = exchange(request, until, largest, file)
+        except WebError as error:
+            error.url = request.url
+            raise
         if not (page.location and redirects):
             return page._replace(seconds=time.monotonic() - started)
         _may_follow(request.url, page.location, hosts)

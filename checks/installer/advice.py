@@ -11,7 +11,7 @@ from checks.installer.builder import Unexpected
 from checks.output import clean_name
 
 _LONGEST = 120
-_SETTINGS = "mend BASE_URL and CUSTOM_INSTALLER_URL in its settings, or allow it by --redirect-host"
+_SETTINGS = "mend BASE_URL and CUSTOM_INSTALLER_URL in its settings"
 _STATIC = "mend CUSTOM_INSTALLER_URL in its settings, or its static files"
 
 
@@ -35,9 +35,17 @@ def failed_download(error: web.WebError, base: str, platform: str) -> str:
     """Return the line for an installer that did not come."""
     server = web.place(base)
     if isinstance(error, web.Redirected):
-        return f"{server} {_clean(str(error))} for the {platform} installer: {_SETTINGS}"
+        return (
+            f"{server} {_clean(str(error))} for the {platform} installer: {_SETTINGS}, or allow it by --redirect-host"
+        )
+    if isinstance(error, web.Unresolvable | web.Unreachable | web.Untrusted) and web.place(error.url) != server:
+        return f"{server} sends the {platform} installer's users to {web.place(error.url)} ({_clean(str(error))}): {_SETTINGS}"
+    if isinstance(error, web.NoAnswer) and not error.url.endswith(f"/installers/{platform}/"):
+        return f"{web.place(error.url)} never sends the packed {platform} installer: it hangs, restart its web server"
     if isinstance(error, web.NoAnswer):
         return f"{server} did not pack the {platform} installer in time: see its load and disk, or give more time by -t"
+    if isinstance(error, web.Incomplete):
+        return f"{server}: {error} ({platform} installer): see its error log and network, or give more time by -t"
     if isinstance(error, web.TooLarge):
         return f"{server} sends a {platform} installer of {error}: see what it packs"
     return _failed(error, server, f"{platform} installer")

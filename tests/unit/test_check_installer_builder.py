@@ -340,17 +340,38 @@ def test_crit_other_pages_instead_of_an_installer(check, double):
     )
 
 
-def test_crit_packing_takes_too_long(check, double):
+def in_manner(double, manner, part):
+    """Lets the double answer in a manner where a path holds this part."""
     original = double.respond
 
     def respond(asked):
-        double.manner = "silent" if "/installers/" in asked.path else "whole"
+        double.manner = manner if part in asked.path else "whole"
         return original(asked)
 
     double.respond = respond
-    code, text = check(*download("-t", "1"))
+
+
+def test_crit_packing_takes_too_long(check, double):
+    in_manner(double, "silent", "/installers/linux/")
+    code, text = check(*download("-t", "0.5"))
     assert code == 2
     assert "SERVER did not pack the linux installer in time: see its load and disk, or give more time by -t" in text
+
+
+@pytest.mark.parametrize(
+    ("manner", "said"),
+    [
+        ("silent", "SERVER never sends the packed linux installer: it hangs, restart its web server"),
+        ("empty", "SERVER hangs up (linux installer: connection closed without an answer): see its error log"),
+        ("cut", "bytes (linux installer): see its error log and network, or give more time by -t"),
+    ],
+)
+def test_crit_the_packed_file_does_not_come(check, double, manner, said):
+    in_manner(double, manner, "/static/")
+    code, text = check(*download("-t", "0.5" if manner == "silent" else "10"))
+    assert code == 2
+    assert said in text
+    assert "installer.linux.bytes" not in perfdata(text)
 
 
 def test_redirects_are_followed_where_the_builder_itself_says_and_nowhere_else(check, double):
@@ -369,6 +390,19 @@ def test_redirects_are_followed_where_the_builder_itself_says_and_nowhere_else(c
         "does not serve the packed linux installer: mend CUSTOM_INSTALLER_URL in its settings, or its static files"
         in text
     )
+
+
+def test_crit_users_are_sent_to_a_host_that_is_not_there(check, double):
+    nowhere = f"http://{'a' * 64}.invalid"
+    double.base_url, double.custom_installer_url = nowhere, f"{nowhere}/static"
+    code, text = check(*download())
+    assert code == 2
+    assert f"SERVER sends the linux installer's users to {nowhere[7:]}:80 (no address" in text
+    double.base_url = double.custom_installer_url = "http://127.0.0.1:1"
+    code, text = check(*download())
+    assert code == 2
+    said = "SERVER sends the linux installer's users to 127.0.0.1:1 (connection refused): mend BASE_URL and CUSTOM_INSTALLER_URL"
+    assert said in text
 
 
 def test_crit_a_platform_that_is_not_offered(check, double):
@@ -505,7 +539,7 @@ def test_unknown_mistakes_before_anything_is_asked(double, argv, said):
 
 def test_the_help_says_that_a_build_leaves_something_behind():
     text = CHECK.run(["--help"]).text
-    assert "EACH RUN WITH IT LEAVES A FOLDER AND INSTALLERS ON THE" in text
+    assert "EACH RUN WITH IT LEAVES A FOLDER AND INSTALLERS ON THE SERVER" in " ".join(text.split())
     assert "EACH RUN LEAVES A FOLDER ON THE SERVER" in " ".join(text.split())
 
 
