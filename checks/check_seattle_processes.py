@@ -1,4 +1,4 @@
-"""The processes of a Seattle server, a clearinghouse or a node: whether they run, as whom, since when and in how much memory.
+"""The processes of a Seattle server, a clearinghouse or a node: whether they run, as whom, how long and in how much memory.
 
 Alerts when a process is missing, is stopped (SIGSTOP) or a zombie, runs as another user than --user says, or more often than its range allows;
 by thresholds when it started lately, was restarted since the last run, or grew. Reads /proc; needs no privileges.
@@ -40,7 +40,7 @@ from checks.processes.census import Asked, Census, Count
 from checks.processes.procfs import Procfs
 from checks.processes.wanted import PROFILES, Users, Wanted, choose, labels
 from checks.processes.wanted import Asked as AskedNames
-from checks.shipper.report import duration
+from checks.ranges import duration
 
 if TYPE_CHECKING:
     from checks.processes import locks
