@@ -1,7 +1,7 @@
 """Web servers asked within bounds: pages, downloads and XML-RPC calls, never larger and never longer than the caller says.
 
-On requests, which is imported when the first request is made (100 ms). No proxies, passwords or certificates are taken from the environment of who
-runs a check; cookies are not kept; each request has a connection of its own.
+On requests, which is imported when the first request is made (100 ms). No proxies and no passwords are taken from the environment of who runs a
+check; cookies are not kept; each request has a connection of its own.
 """
 
 from __future__ import annotations

@@ -2,8 +2,10 @@
 
 import contextlib
 import io
+import shutil
 import socket
 import ssl
+import subprocess
 import time
 import zlib
 from collections.abc import Callable
@@ -330,6 +332,13 @@ def test_a_certificate_is_trusted_by_its_authority_only(secure, certs):
     assert web.get(secure.url(scheme="https"), soon(), LARGEST, ca=str(certs.authority)).body == b"as it is"
     with pytest.raises(web.Untrusted, match="certificate: unable to get local issuer certificate"):
         web.get(secure.url(scheme="https"), soon(), LARGEST)
+
+
+def test_authorities_are_those_of_the_system(secure, certs, tmp_path, monkeypatch):
+    shutil.copy(certs.authority, tmp_path)
+    subprocess.run(["openssl", "rehash", tmp_path], check=True, capture_output=True, timeout=60)
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    assert web.get(secure.url(scheme="https"), soon(), LARGEST).body == b"as it is"
 
 
 def test_a_certificate_of_another_name_is_not_trusted(secure, certs):
