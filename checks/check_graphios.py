@@ -29,9 +29,9 @@ from checks.plugin import (
     Threshold,
     Values,
 )
+from checks.ranges import duration
 from checks.shipper import report
 from checks.shipper.document import Backend, Document, parse, read
-from checks.shipper.report import duration
 
 MEASURES = (
     Measure("lag", "s", GAUGE, "age of the oldest spool file that waits"),

@@ -25,6 +25,8 @@ class BadInput(CheckError):
 
 
 _stages = ["starting"]
+# When the watchdog of this process began to count.
+_began: float | None = None
 
 
 class stage:
@@ -47,10 +49,10 @@ class stage:
 def last_moment(timeout: float) -> float:
     """Return the moment of time.monotonic() at which waiting for a target has to end, so that the check itself can name the failure.
 
-    `timeout` is that of the whole check, in seconds, and begins now: a peer that is silent is a state of the peer, and the watchdog's UNKNOWN is for
-    what can't be bounded.
+    `timeout` is that of the whole check, in seconds; it began with the watchdog, or begins now where there is none. A peer that is silent is a
+    state of the peer; the watchdog's UNKNOWN is for what can't be bounded.
     """
-    return time.monotonic() + timeout * 0.85
+    return (_began or time.monotonic()) + timeout * 0.85
 
 
 def current_stage() -> str:
@@ -62,6 +64,8 @@ class Watchdog:
     """Ends the process when `seconds` are over: one line made by `text(stage)` on standard output, exit code 3."""
 
     def __init__(self, seconds: float, text: Callable[[str], str]) -> None:
+        global _began
+        _began = time.monotonic()
         self._text = text
         self._speaker = _thread.allocate_lock()
         self._bell = _thread.allocate_lock()

@@ -148,3 +148,11 @@ class RangeRules:
             if expression.fullmatch(name):
                 return limit
         return self.default
+
+
+def duration(seconds: float) -> str:
+    """Return a time as a person reads it, such as 43 s, 12 min or 3.5 h."""
+    for size, word in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{plain(round(seconds / size, 1))} {word}"
+    return f"{plain(round(max(0.0, seconds), 1))} s"

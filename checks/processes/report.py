@@ -11,8 +11,7 @@ from checks.output import clean_name, perfdata
 from checks.processes.census import Count, Instance
 from checks.processes.procfs import Process, Procfs, seconds
 from checks.processes.wanted import Wanted
-from checks.ranges import plain, violation
-from checks.shipper.report import duration
+from checks.ranges import duration, plain, violation
 
 _SHOWN_PIDS = 5
 _STATES = {

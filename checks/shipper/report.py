@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from checks.options import Values
 from checks.output import clean_name, label_part, perfdata
-from checks.ranges import plain
+from checks.ranges import duration
 from checks.shipper.document import BACKEND_COUNTERS, BACKEND_SOMETIMES, Backend, Document
 
 
@@ -85,11 +85,3 @@ def _backend_line(backend: Backend, now: float) -> str:
     said = f"{clean_name(backend.name)} to {clean_name(backend.address)}: {clean_name(backend.state)}, lag {duration(backend.lag)}"
     said += f", {figures.get('waiting_files', 0)} files waiting, {figures['acknowledged']} acknowledged, last success {success}"
     return said + (f", error: {clean_name(backend.error)}" if backend.error else "")
-
-
-def duration(seconds: float) -> str:
-    """Return a time as a person reads it, such as 43 s, 12 min or 3.5 h."""
-    for size, word in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{plain(round(seconds / size, 1))} {word}"
-    return f"{plain(round(max(0.0, seconds), 1))} s"
