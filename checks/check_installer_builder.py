@@ -183,6 +183,8 @@ class InstallerBuilder(Resource):
                 with stage(f"asking {web.place(builder.base)} ({method})"), _Clock(self._times, "urls"):
                     urls = builder.urls(build)
         except web.WebError as error:
+            if isinstance(error, web.WrongStatus):
+                self._tell_of_debugging(error.page)
             # Nothing is known about a server whose name has no address.
             state = "unknown" if isinstance(error, web.Unresolvable) else "critical"
             yield Metric(advice.failed_call(error, builder.base, method), state, context="finding")
@@ -224,8 +226,7 @@ class InstallerBuilder(Resource):
                 yield _problem(advice.failed_download(error, builder.base, platform))
                 return
             if page.status != 200:
-                if advice.debug_page(page.body):
-                    self._notes.append("it shows debug pages, with its settings in them: set DEBUG = False there")
+                self._tell_of_debugging(page)
                 yield _problem(advice.wrong_page(page, builder.base, platform, build))
                 return
             if _is_page(file):
@@ -234,6 +235,10 @@ class InstallerBuilder(Resource):
             self._times["download"] = self._times.get("download", 0.0) + time.monotonic() - started
             self._sizes[platform] = page.size
             yield from self._verify(file, platform, builder)
+
+    def _tell_of_debugging(self, page: web.Page) -> None:
+        if advice.debug_page(page.body):
+            self._notes.append("it shows debug pages, with its settings in them: set DEBUG = False there")
 
     def _verify(self, file: IO[bytes], platform: str, builder: Builder) -> Iterator[Metric]:
         from checks.installer import archive, vesselinfo
