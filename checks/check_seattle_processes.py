@@ -1,4 +1,4 @@
-"""The processes of a Seattle server, a clearinghouse or a node: whether they run, as whom, how long and in how much memory.
+"""The processes of a Seattle server, a clearinghouse or a node: whether they run, as whom, how long, and their memory.
 
 Alerts when a process is missing, is stopped (SIGSTOP) or a zombie, runs as another user than --user says, or more often than its range allows;
 by thresholds when it started lately, was restarted since the last run, or grew. Reads /proc; needs no privileges.
