@@ -179,7 +179,7 @@ class UpdateSite(Resource):
         updater = find_updater(opts.lock_dir, Procfs(opts.proc))
         if not found.metainfo:
             self._notes.append("local files were not compared: the site has no metainfo to trust")
-            return Node(None, None, updater, ())
+            return Node(None, None, None, updater, ())
         with stage(f"comparing {clean_name(str(opts.install_dir))}"):
             return look_at(opts.install_dir, updater, found.metainfo, opts.ignore, until, self._now)
 

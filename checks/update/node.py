@@ -16,11 +16,13 @@ from checks.update.process import Updater
 
 
 class Node(NamedTuple):
-    """What was found. `behind` is the number of seconds since the site's metainfo was signed while the local one is older, 0 where it is not;
-    it and `comparison` are None where that can't be known. `troubles` says what is wrong and what could not be found out, each with its severity.
+    """What was found. `age` is the number of seconds since the local metainfo was signed, `behind` since the site's was while the local one is
+    older, 0 where it is not; None where that can't be known, as is `comparison`. `troubles` says what is wrong and what could not be found out,
+    each with its severity.
     """
 
     comparison: Comparison | None
+    age: float | None
     behind: float | None
     updater: Updater
     troubles: tuple[tuple[str, str], ...]
@@ -51,8 +53,8 @@ def look_at(
         troubles.append((f"{clean_name(str(folder))} can't be read: {error.strerror or error}", "unknown"))
     else:
         troubles += _not_compared(comparison)
-    behind, trouble = _behind(folder, site, now)
-    return Node(comparison, behind, updater, (*troubles, *trouble))
+    age, behind, trouble = _age(folder, site, now)
+    return Node(comparison, age, behind, updater, (*troubles, *trouble))
 
 
 def _not_compared(comparison: Comparison) -> list[tuple[str, str]]:
@@ -66,17 +68,21 @@ def _not_compared(comparison: Comparison) -> list[tuple[str, str]]:
     return said
 
 
-def _behind(folder: Path, site: Metainfo, now: float) -> tuple[float | None, list[tuple[str, str]]]:
+def _age(folder: Path, site: Metainfo, now: float) -> tuple[float | None, float | None, list[tuple[str, str]]]:
+    """Return how old the local metainfo is, how long the site has had a newer one, and what is wrong with it."""
     path = clean_name(str(folder / "metainfo"))
     try:
         local = install.read_metainfo(folder)
     except OSError as error:
-        return None, [(f"{path}: {error.strerror or error}", "unknown")]
+        return None, None, [(f"{path}: {error.strerror or error}", "unknown")]
     except Malformed as error:
-        return None, [(f"{path} is not to be used ({error}): remove it, the updater fetches it anew", "warning")]
-    if local is None or site.signed is None or local.signed is None:
-        return None, []
+        return None, None, [(f"{path} is not to be used ({error}): remove it, the updater fetches it anew", "warning")]
+    if local is None or local.signed is None:
+        return None, None, []
+    age = now - local.signed
+    if site.signed is None:
+        return age, None, []
     if local.signed > site.signed:
         said = f"{path} is newer than the site's, which this node refuses: was the site set back? Re-sign it with writemetainfo.py"
-        return 0.0, [(said, "warning")]
-    return (max(now - site.signed, 0.0) if local.signed < site.signed else 0.0), []
+        return age, 0.0, [(said, "warning")]
+    return age, (max(now - site.signed, 0.0) if local.signed < site.signed else 0.0), []

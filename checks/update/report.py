@@ -72,6 +72,8 @@ def _of_node(node: Node, opts: Values) -> list[str]:
         ):
             limits = getattr(opts, f"{name}_warning"), getattr(opts, f"{name}_critical")
             items.append(perfdata(f"local.{name}", number, "", *limits))
+    if node.age is not None:
+        items.append(perfdata("local.age", round(node.age), "s"))
     if node.behind is not None:
         items.append(perfdata("local.behind", round(node.behind), "s", opts.behind_warning, opts.behind_critical))
     if node.updater.known:

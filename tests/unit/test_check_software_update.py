@@ -544,7 +544,8 @@ def test_ok_an_installation_like_the_site(look):
     assert "3 local files the same" in first(text)
     assert "no key pinned" not in text
     found = figures(text)
-    local = {label: value for label, value in found.items() if label.startswith("local.")}
+    assert found["local.age"] == pytest.approx(60, abs=30)
+    local = {label: found[label] for label in found if label.startswith("local.") and label != "local.age"}
     assert local == {"local.compared": 3, "local.missing": 0, "local.different": 0, "local.extra": 0, "local.behind": 0}
 
 
@@ -653,6 +654,16 @@ def test_unknown_an_installation_that_is_not_there(check, tmp_path):
     assert "softwareupdater.py: No such file or directory" in text
     assert figures(text)["files.checked"] == 3
     assert "local.missing" not in figures(text)
+
+
+def test_unknown_a_local_file_that_can_not_be_read(look, updates, node):
+    updates.files["x" * 300] = b"no file system takes this name"
+    (node / "metainfo").write_bytes(updates.sign())
+    code, text = look("-v")
+    assert code == 3
+    assert f"local {'x' * 300} can't be read: File name too long" in first(text)
+    assert (figures(text)["local.compared"], figures(text)["local.missing"]) == (3, 0)
+    assert look("--ignore", "x+")[0] == 0
 
 
 def test_unknown_no_time_is_left_for_local_files(look, monkeypatch):
@@ -790,10 +801,10 @@ def updater(tmp_path_factory):
 def procfs(tmp_path):
     """procfs(pid...): a folder with these processes of the real /proc and no others but the first."""
 
-    def make(*pids):
+    def make(*pids, hidden=False):
         folder = tmp_path / "proc"
         folder.mkdir(exist_ok=True)
-        for pid in (1, *pids):
+        for pid in pids if hidden else (1, *pids):
             if not (folder / str(pid)).exists():
                 (folder / str(pid)).symlink_to(f"/proc/{pid}")
         return folder
@@ -805,7 +816,7 @@ def procfs(tmp_path):
 def alive(check, node, procfs):
     """alive(*pids, locks={}): the check, with the lock files' contents, where only these processes are to be seen."""
 
-    def run(*pids, locks=(), argv=()):
+    def run(*pids, locks=(), argv=(), hidden=False):
         for name, text in locks:
             (node.parent / "locks" / f"runoncelock.softwareupdater.{name}").write_text(text)
         return check(
@@ -814,7 +825,7 @@ def alive(check, node, procfs):
             "--lock-dir",
             node.parent / "locks",
             "--proc",
-            procfs(*pids),
+            procfs(*pids, hidden=hidden),
             "--files",
             "0",
             "-v",
@@ -869,6 +880,13 @@ def test_crit_a_stopped_updater(alive, updater):
         updater.send_signal(signal.SIGCONT)
     assert code == 2
     assert f"process {updater.pid} is stopped: kill -CONT {updater.pid}" in first(text)
+
+
+def test_unknown_where_other_users_processes_are_hidden(alive):
+    code, text = alive(os.getpid(), hidden=True)
+    assert code == 3
+    assert "the software updater is not seen: other users' processes are hidden here" in first(text)
+    assert "updater.running" not in text
 
 
 def test_crit_lock_files_that_are_none(alive, node):
