@@ -97,7 +97,7 @@ def options(parser: Options) -> None:
     parser.flag(
         "--fresh-value", help="a random value in each run, not only a random key; never for advertiseserver_v2.r2py"
     )
-    parser.typed("--ttl", read=_ttl, metavar="SECONDS", help="how long the value put is kept", default=60)
+    parser.whole("--ttl", metavar="SECONDS", low=1, high=86400, help="how long the value put is kept", default=60)
     parser.add(
         "--get-only",
         help="put nothing; count the nodes of this key, where one is given",
@@ -118,7 +118,9 @@ def options(parser: Options) -> None:
     parser.path("--state-directory", help="where the states' public keys are, NAME.publickey each")
     parser.rules("--nodes-warning", help="warn by number of nodes, the REGEX for names of states")
     parser.rules("--nodes-critical", help="critical by number of nodes, where --state has no RANGE")
-    parser.typed("--follow", read=_number, metavar="NUMBER", help="most Affix names that -v looks up", default=100)
+    parser.whole(
+        "--follow", metavar="NUMBER", low=0, high=999999, help="most Affix names that -v looks up", default=100
+    )
     parser.port(
         "--sibling-port", help="another UDP port of the same process, which tells half-dead from dead", default=11034
     )
@@ -264,18 +266,6 @@ class AdvertiseServer(Resource):
     def notes(self) -> list[str]:
         """Return what a second try made good, and what was not asked."""
         return self._notes
-
-
-def _ttl(text: str) -> int:
-    if not 0 < (seconds := _number(text)) <= 86400:
-        raise ValueError(f"{text!r} is not from 1 to 86400 seconds")
-    return seconds
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 7):
-        raise ValueError(f"{text[:80]!r} is not a number from 0 to 999999")
-    return int(text)
 
 
 def validate(opts: Values) -> None:

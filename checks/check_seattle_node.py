@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 
 from checks.deadline import last_moment
 from checks.node import report, trouble
-from checks.node.arguments import read_names, read_server
+from checks.node.arguments import read_names
 from checks.node.limits import StatusRules, StatusWarnings
 from checks.node.states import key_of, state_keys, states
 from checks.options import UsageError, telling
@@ -39,10 +39,10 @@ from checks.plugin import (
     Values,
     stage,
 )
-from checks.seattle import nodemanager
-from checks.seattle.framing import time_left
+from checks.seattle import ADVERTISE_PORT, nodemanager
 from checks.seattle.keys import PublicKey
 from checks.seattle.nodemanager import PORTS, Answered, NotFound
+from checks.seattle.peers import own_address, time_left
 
 MEASURES = (
     Measure("time.total", "s", GAUGE, "time of the answer with all vessels, from the connection on"),
@@ -116,7 +116,7 @@ def options(parser: Options) -> None:
     said = "show resources of the vessels in LIST, such as v2,offcut; without LIST of the first 10"
     parser.add("--resources", type=telling(read_names), metavar="LIST", help=said, nargs="?", const=())
     said = "look the node up at this advertise server"
-    parser.typed("--advertise-host", read=read_server, metavar="HOST[:PORT]", help=said)
+    parser.server("--advertise-host", port=ADVERTISE_PORT, help=said)
     severities: dict[str, object] = {"choices": tuple(SEVERITIES), "metavar": "STATE"}
     said = f"state of a node that is not advertised: {', '.join(SEVERITIES)}"
     parser.add("--not-advertised-severity", default="critical", help=said, **severities)
@@ -260,7 +260,7 @@ class SeattleNode(Resource):
 def _targets(opts: Values) -> list[tuple[str, int]]:
     """Return where the node manager may be."""
     hosts = [opts.host] if opts.host else [_LOCAL]
-    own = None if opts.host else nodemanager.own_address()
+    own = None if opts.host else own_address()
     if own and own != _LOCAL:
         hosts.append(own)
     return [(host, port) for host in hosts for port in ((opts.port,) if opts.port else PORTS)]

@@ -59,6 +59,7 @@ MEASURES = (
     Measure("local.missing", "", GAUGE, "listed files that the installation lacks"),
     Measure("local.different", "", GAUGE, "local files that are not what metainfo says"),
     Measure("local.extra", "", GAUGE, "local files that metainfo does not list"),
+    Measure("local.age", "s", GAUGE, "time since the local metainfo was signed"),
     Measure(
         "local.behind", "s", GAUGE, "time since the site's metainfo was signed, while the local one is older; else 0"
     ),

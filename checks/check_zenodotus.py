@@ -26,9 +26,10 @@ from typing import TYPE_CHECKING
 from checks.deadline import last_moment
 from checks.output import label_part, perfdata
 from checks.plugin import GAUGE, Check, Command, Measure, Metric, Options, Resource, Threshold, Values, stage
+from checks.seattle import ADVERTISE_PORT
 from checks.seattle.dns import NXDOMAIN, Answer
 from checks.seattle.errors import NoAnswer, Refused, SeattleError, Unreachable, Unresolvable
-from checks.zenodotus.arguments import Addresses, Name, Names, read_endpoint, read_ttl, read_zone
+from checks.zenodotus.arguments import Addresses, Name, Names, read_zone
 from checks.zenodotus.lookups import LOCAL, Lookups, Trouble, random_name
 
 if TYPE_CHECKING:
@@ -74,8 +75,8 @@ def options(parser: Options) -> None:
     said = "address that each --name, or without any the zone, has to have (it may have others too); repeatable"
     parser.collected("--expect-address", into=Addresses, metavar="ADDRESS", help=said)
     said = "advertise server at which to announce a random name, which Zenodotus then has to find"
-    parser.typed("--advertise-host", read=read_endpoint, metavar="HOST[:PORT]", help=said)
-    parser.typed("--ttl", read=read_ttl, metavar="SECONDS", help="how long it stays announced", default=60)
+    parser.server("--advertise-host", port=ADVERTISE_PORT, help=said)
+    parser.whole("--ttl", metavar="SECONDS", low=1, high=86400, help="how long it stays announced", default=60)
 
 
 def validate(opts: Values) -> None:

@@ -32,6 +32,17 @@ class Declared(NamedTuple):
     help: str
 
 
+class Server(NamedTuple):
+    """Where a server listens."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Return it as an operator writes it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
 class _Add(argparse.Action):
     """Adds each value to one collection, made when the option is first given, so that a parser can be used again."""
 
@@ -116,7 +127,31 @@ class Options:
 
     def port(self, *flags: str, help: str, default: int | None = None) -> None:
         """Declare a port number."""
-        self.typed(*flags, read=_port, metavar="PORT", help=help, default=default)
+        self.whole(*flags, help=help, metavar="PORT", low=1, high=65535, default=default)
+
+    def whole(self, *flags: str, help: str, metavar: str, low: int, high: int, default: int | None = None) -> None:
+        """Declare a whole number from `low` to `high`."""
+
+        def read(text: str) -> int:
+            if not (text.isascii() and text.isdigit() and len(text) < 16 and low <= int(text) <= high):
+                raise ValueError(f"{text[:80]!r} is not a whole number from {low} to {high}")
+            return int(text)
+
+        self.typed(*flags, read=read, metavar=metavar, help=help, default=default)
+
+    def server(self, *flags: str, help: str, port: int) -> None:
+        """Declare a server, written as HOST, HOST:PORT or [ADDRESS]:PORT; `port` is what it has without one."""
+
+        def read(text: str) -> Server:
+            found = re.fullmatch(
+                r"(?:\[([0-9A-Fa-f:.]+(?:%[\w.-]{1,20})?)\]|([A-Za-z0-9._-]{1,253}))(?::(\d{1,5}))?", text, re.ASCII
+            )
+            number = int(found[3] or port) if found else 0
+            if not found or text.startswith("-") or not 0 < number < 65536:
+                raise ValueError(f"{text[:80]!r} is not HOST, HOST:PORT or [ADDRESS]:PORT")
+            return Server(found[1] or found[2], number)
+
+        self.typed(*flags, read=read, metavar="HOST[:PORT]", help=help)
 
     def choices(
         self, *flags: str, help: str, words: Sequence[str], default: str, aliases: Mapping[str, str] | None = None
@@ -229,12 +264,6 @@ def _host(text: str) -> str:
     if not (text.isascii() and 0 < len(text) < 254 and re.fullmatch(r"[A-Za-z0-9._:%-]+", text) and text[0] != "-"):
         raise ValueError(f"{text[:80]!r} is not a host's name or address")
     return text
-
-
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 6 and 0 < int(text) < 65536):
-        raise ValueError(f"{text[:80]!r} is not a port from 1 to 65535")
-    return int(text)
 
 
 def _budget(text: str) -> int:

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from checks.seattle.advertise import ALL_VALUES, PROBE_VALUE, Service
 from checks.seattle.errors import NoAnswer, SeattleError, Unresolvable, quoted
-from checks.seattle.framing import time_left
+from checks.seattle.peers import time_left
 
 # A server that is slow may take this part of the time for the first try; what is left is for the second.
 _FIRST_SHARE = 0.6

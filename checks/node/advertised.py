@@ -6,14 +6,14 @@ import contextlib
 import socket
 from typing import NamedTuple
 
-from checks.node.arguments import Server
 from checks.node.trouble import LOG, place
+from checks.options import Server
 from checks.output import clean_name
 from checks.seattle.advertise import TcpAdvertise
 from checks.seattle.errors import SeattleError
-from checks.seattle.framing import addresses
 from checks.seattle.nodemanager import Answered
 from checks.seattle.nodes import ADDRESS, AFFIX, NAT, Advertised, Followed, Name, advertised, follow
+from checks.seattle.peers import addresses
 
 _SHOWN = 3
 # Anybody can advertise under any key, as often as he likes.

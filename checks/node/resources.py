@@ -12,8 +12,8 @@ from checks.output import label_part, perfdata
 from checks.ranges import plain
 from checks.seattle import nodemanager
 from checks.seattle.errors import NoAnswer, SeattleError
-from checks.seattle.framing import time_left
 from checks.seattle.nodemanager import Answered
+from checks.seattle.peers import time_left
 
 _IN_BYTES = ("memory", "diskused")
 

@@ -3,3 +3,6 @@
 Formats: the public SeattleTestbed sources (seattlelib, advertiseserver, nodemanager, softwareupdater, zenodotus), and exchanges captured from
 the real servers, which the tests hold.
 """
+
+ADVERTISE_PORT = 10102
+"""Where all of Seattle's advertise servers listen, over TCP and over UDP."""

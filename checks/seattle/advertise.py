@@ -12,12 +12,12 @@ import socket
 import time
 from typing import Any, NamedTuple
 
-from checks.seattle import framing
+from checks.seattle import ADVERTISE_PORT, framing
 from checks.seattle.errors import EmptyAnswer, Malformed, NoAnswer, Refused, SeattleError, Unreachable, quoted
-from checks.seattle.framing import addresses, time_left
+from checks.seattle.peers import addresses, time_left
 from checks.seattle.serialization import dumps, loads
 
-PORT = 10102
+PORT = ADVERTISE_PORT
 ALL_VALUES = 10 * 1024 * 1024
 """How many values to ask for when all are wanted: as Seattle's clearinghouse does; a server may ignore it."""
 PROBE_VALUE = b"192.0.2.1"

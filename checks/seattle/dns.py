@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from checks.seattle.errors import Malformed, NoAnswer, Refused, SeattleError, Unreachable, quoted
-from checks.seattle.framing import addresses, time_left
+from checks.seattle.peers import addresses, time_left
 
 FORMERR, SERVFAIL, NXDOMAIN = 1, 2, 3
 _RCODES = ("NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED")

@@ -7,18 +7,10 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from checks.seattle.errors import (
-    EmptyAnswer,
-    Malformed,
-    NoAnswer,
-    Refused,
-    SeattleError,
-    Unreachable,
-    Unresolvable,
-    quoted,
-)
+from checks.seattle.errors import EmptyAnswer, Malformed, NoAnswer, SeattleError, quoted
+from checks.seattle.peers import connect, time_left
 
 LONGEST_HEADER = 20
 LARGEST_ANSWER = 16 * 1024 * 1024
@@ -53,42 +45,6 @@ def ask(host: str, port: int, request: bytes, until: float, largest: int = LARGE
         return Answer(body, connected - started, time.monotonic() - connected)
     finally:
         connection.close()
-
-
-def connect(host: str, port: int, until: float) -> socket.socket:
-    """Return a connection, to the first of the host's addresses that takes one. Raises Unresolvable, Refused or Unreachable."""
-    found = addresses(host, port, socket.SOCK_STREAM)
-    failed: SeattleError = Unreachable("no address to connect to")
-    for number, (family, address) in enumerate(found):
-        connection = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            # An address that never answers leaves time for those after it.
-            connection.settimeout(max(time_left(until) / (len(found) - number), 0.001))
-            connection.connect(address)
-            return connection
-        except ConnectionRefusedError:
-            failed = Refused("connection refused")
-        except TimeoutError:
-            failed = Unreachable("no connection in time")
-        except OSError as error:
-            failed = Unreachable(f"no connection: {error.strerror or error}")
-        connection.close()
-    raise failed
-
-
-def addresses(host: str, port: int, kind: socket.SocketKind) -> list[tuple[socket.AddressFamily, Any]]:
-    """Return families and socket addresses of a host, in the system's order. Raises Unresolvable."""
-    try:
-        return [(found[0], found[4]) for found in socket.getaddrinfo(host, port, type=kind)]
-    except OSError as error:
-        raise Unresolvable(f"no address: {error.strerror or error}") from error
-    except UnicodeError as error:
-        raise Unresolvable("no address: it is no host name") from error
-
-
-def time_left(until: float) -> float:
-    """Return the seconds until then, and a little where it is over: 0 would mean not to wait at all, which fails with another error."""
-    return max(until - time.monotonic(), 0.001)
 
 
 def _send(connection: socket.socket, data: bytes, until: float) -> bool:

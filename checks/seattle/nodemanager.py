@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import queue
-import socket
 import threading
 import time
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from typing import NamedTuple
 from checks.seattle import framing
 from checks.seattle.errors import EmptyAnswer, Malformed, SeattleError, Unresolvable, quoted
 from checks.seattle.keys import PublicKey, parse_key
+from checks.seattle.peers import time_left
 
 PORTS = (1224, 2888, 9625, 10348, 39303, 48126, 52862, 57344, 64310)
 """Where a node manager listens: on the first of these that is free."""
@@ -30,8 +30,6 @@ _LARGEST_NUMBER = 1e18
 _PAUSE = 1.0
 # What a look-up that hangs is granted beyond the end.
 _GRACE = 0.2
-# A packet to there would leave by the default route; none is sent (RFC 5737).
-_ELSEWHERE = ("192.0.2.1", 9)
 _OF_NODE = (b"Version", b"Nodename", b"Nodekey")
 _OF_VESSEL = (b"Status", b"Advertise", b"OwnerKey", b"OwnerInfo")
 _TRUTH = {b"True": True, b"False": False}
@@ -129,7 +127,7 @@ def find(targets: Sequence[Target], until: float) -> Answered:
     Raises NotFound.
     """
     results: queue.SimpleQueue[tuple[Target, tuple[Node, Reply] | SeattleError | Exception]] = queue.SimpleQueue()
-    share = framing.time_left(until) / 2 / max(len(targets), 1)
+    share = time_left(until) / 2 / max(len(targets), 1)
     waiting, asked = list(targets), dict[Target, SeattleError | None]()
 
     def ask(target: Target) -> None:
@@ -144,7 +142,7 @@ def find(targets: Sequence[Target], until: float) -> Answered:
             asked[target] = None
             threading.Thread(target=ask, args=(target,), daemon=True).start()
         try:
-            target, result = results.get(timeout=share if waiting else framing.time_left(until) + _GRACE)
+            target, result = results.get(timeout=share if waiting else time_left(until) + _GRACE)
         except queue.Empty:
             if not waiting:
                 break
@@ -158,16 +156,6 @@ def find(targets: Sequence[Target], until: float) -> Answered:
     # Everything else that hangs ends in time.
     hung = Unresolvable("no address: the name service does not answer")
     raise NotFound({target: failure or hung for target, failure in asked.items()})
-
-
-def own_address() -> str | None:
-    """Return the address this host has towards others, which is the one its node manager listens on; None without a network."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(_ELSEWHERE)
-            return str(probe.getsockname()[0])
-        except OSError:
-            return None
 
 
 def _successful(body: bytes) -> bytes:

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from checks.seattle.advertise import ALL_VALUES, Found, Service
 from checks.seattle.errors import SeattleError, quoted
-from checks.seattle.framing import time_left
 from checks.seattle.keys import PublicKey
+from checks.seattle.peers import time_left
 
 ADDRESS, AFFIX, NAT, OTHER = "address", "Affix", "NAT", "other"
 """The kinds of names: `ip:port`, `<40 hex digits>:port`, `NAT$...:port`, and what is none of them."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 
 from checks.deadline import stage
 from checks.seattle.dns import FORMERR, NXDOMAIN, SERVFAIL, Answer, NameServer, rcode_name
 from checks.seattle.errors import NoAnswer, Refused, SeattleError, Unresolvable
+from checks.seattle.peers import own_address
 
 LOCAL = "127.0.0.1"
 # Zenodotus gives the advertise service 10 s before it fails; what fails much sooner was refused or cut off.
@@ -160,17 +160,6 @@ class Lookups:
         if seconds > _LONGEST_LOOKUP + 1:  # it would have failed by then
             return Trouble(f"{said}: it hangs, restart it, and see whether the advertise service answers")
         return Trouble(f"{said}: see first whether the advertise service behind it hangs (-t 20 tells)")
-
-
-def own_address() -> str | None:
-    """Return the address with which this machine reaches others, or None where it has no other than 127.0.0.1. Nothing is sent."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-            address = str(probe.getsockname()[0])
-        except OSError:
-            return None
-    return None if address.startswith("127.") else address
 
 
 def random_name(zone: str) -> str:

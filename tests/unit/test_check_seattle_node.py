@@ -311,7 +311,7 @@ def test_ok_without_a_host_this_machines_own_address_is_tried_too(monkeypatch):
             self._socket = socket.create_server(("127.0.0.9", 0))
             self.port = self._socket.getsockname()[1]
 
-    monkeypatch.setattr("checks.check_seattle_node.nodemanager.own_address", lambda: "127.0.0.9")
+    monkeypatch.setattr("checks.check_seattle_node.own_address", lambda: "127.0.0.9")
     with Elsewhere() as node:
         outcome = CHECK.run(["-p", str(node.port)])
         assert outcome.code == 0

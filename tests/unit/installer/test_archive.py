@@ -188,10 +188,7 @@ def test_a_sparse_map_is_bounded():
     extended, sparse = info("x", tarfile.XHDTYPE), info("x")
     extended.size, sparse.size = len(b"".join(lines)), 20 * 2**20
     heads = [extended.tobuf(tarfile.GNU_FORMAT), b"".join(lines).ljust(512, b"\0"), sparse.tobuf(tarfile.GNU_FORMAT)]
-    assert (
-        bad(gzip.compress(b"".join(heads) + b"99999999\n" + b"1\n" * 2**20, 1))
-        == "the head of a member is too long"
-    )
+    assert bad(gzip.compress(b"".join(heads) + b"99999999\n" + b"1\n" * 2**20, 1)) == "the head of a member is too long"
 
 
 def test_an_encrypted_zip_says_so():

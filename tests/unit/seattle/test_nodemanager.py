@@ -13,6 +13,7 @@ from checks.seattle import nodemanager
 from checks.seattle.errors import EmptyAnswer, Malformed, NoAnswer, Refused, Unreachable, Unresolvable
 from checks.seattle.keys import parse_key
 from checks.seattle.nodemanager import NotFound, Told
+from checks.seattle.peers import own_address
 from tests.seattle.nodemanager import CAPTURED, KEYS, OFFCUT, VESSEL, Described, NodeManager, described, many
 from tests.seattle.serving import JUNK, Serving
 
@@ -267,7 +268,7 @@ def test_our_own_faults_are_not_taken_for_the_nodes(monkeypatch):
 
 
 def test_the_own_address_is_one_that_reaches_this_host():
-    address = nodemanager.own_address()
+    address = own_address()
     if address is not None:  # without any network there is none
         with socket.socket() as bound:
             bound.bind((address, 0))
