@@ -9,7 +9,6 @@ import pytest
 from checks.advertise import round_trip
 from checks.check_advertise_server import CHECK
 from checks.seattle.advertise import PROBE_VALUE
-from checks.seattle.errors import Unresolvable
 from tests.seattle.advertise import AdvertiseServer, UdpAdvertiseServer, populated
 from tests.soak import count
 
@@ -251,9 +250,9 @@ def test_crit_a_silent_server_is_told_within_the_deadline():
 
 def test_unknown_a_host_without_address(monkeypatch):
     def nobody(*_, **__):
-        raise Unresolvable("no address: Name or service not known")
+        raise socket.gaierror(-2, "Name or service not known")
 
-    monkeypatch.setattr("checks.seattle.framing.addresses", nobody)
+    monkeypatch.setattr(socket, "getaddrinfo", nobody)
     outcome = CHECK.run(["-H", "advertise.invalid"])
     assert outcome.code == 3
     assert outcome.text == (
@@ -418,9 +417,9 @@ def test_crit_outranks_a_key_that_can_not_be_read():
         (["--state-key", ""], "is not a file's path"),
         (["--get-only", "x" * 3000], "is not a file's path"),
         (["--transport", "tls"], "invalid choice"),
-        (["--ttl", "0"], "is not from 1 to 86400 seconds"),
-        (["--follow", "-1"], "is not a number from 0"),
-        (["-p", "0"], "is not a port"),
+        (["--ttl", "0"], "is not a whole number from 1 to 86400"),
+        (["--follow", "-1"], "is not a whole number from 0"),
+        (["-p", "0"], "is not a whole number from 1 to 65535"),
     ],
 )
 def test_unknown_options_that_do_not_go_together(argv, said):
@@ -433,7 +432,7 @@ def test_unknown_options_that_do_not_go_together(argv, said):
 
 def test_ipv6(monkeypatch):
     monkeypatch.setattr(
-        "checks.seattle.framing.socket.getaddrinfo",
+        "checks.seattle.peers.socket.getaddrinfo",
         lambda *_, **__: [(socket.AF_INET6, 0, 0, "", ("::1", 1)), (socket.AF_INET, 0, 0, "", ("127.0.0.1", 1))],
     )
     outcome = CHECK.run(["-H", "::1", "-t", "0.2", "--sibling-port", "1"])

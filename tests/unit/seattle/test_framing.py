@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checks.seattle import framing
 from checks.seattle.errors import EmptyAnswer, Malformed, NoAnswer, Refused, SeattleError, Unreachable, Unresolvable
 from checks.seattle.framing import ask, frame
 from tests.seattle.serving import Serving
@@ -114,7 +113,7 @@ def test_a_peer_that_never_reads_does_not_hold_a_large_request():
 
 def addresses(monkeypatch, *found):
     monkeypatch.setattr(
-        framing.socket, "getaddrinfo", lambda *_, **__: [(socket.AF_INET, 0, 0, "", address) for address in found]
+        socket, "getaddrinfo", lambda *_, **__: [(socket.AF_INET, 0, 0, "", address) for address in found]
     )
 
 
@@ -144,9 +143,7 @@ def test_a_full_backlog_is_no_connection_in_time(peer, monkeypatch):
 @pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example", ""])
 def test_a_name_that_is_none_is_unresolvable(host, monkeypatch):
     if not host:
-        monkeypatch.setattr(
-            framing.socket, "getaddrinfo", lambda *_, **__: (_ for _ in ()).throw(socket.gaierror(-2, "none"))
-        )
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: (_ for _ in ()).throw(socket.gaierror(-2, "none")))
     with pytest.raises(Unresolvable, match="no address"):
         ask(host, 1, b"", time.monotonic() + 1)
 

@@ -12,7 +12,7 @@ from checks.seattle.errors import Malformed
 from checks.seattle.serialization import DEEPEST, MOST_HASHED, dumps, loads
 from tests.soak import count
 
-EXAMPLES = count(40, 20_000)
+EXAMPLES = count(40, 3000)
 # Value and bytes, captured from the real servers or written from the table of types.
 KNOWN = [
     ((b"GET", b"nosuchkey", 10), b"T4:SGET10:Snosuchkey3:I100:"),
