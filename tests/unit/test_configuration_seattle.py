@@ -76,6 +76,8 @@ def test_a_dependent_is_not_called_dead_before_what_it_depends_on_has_been_looke
             entry = templates[entry["use"]]
         return float(entry[directive])
 
+    # One look at it is enough then: it need not have failed for good.
+    assert "\nsoft_state_dependencies=1\n" in nagios.files(CHECKS, DEFAULTS)["main/testbed-checks.cfg"]
     dependencies = definitions(text, "servicedependency")
     assert len(dependencies) == len(seattle.DEPENDENCES)
     for dependency in dependencies:
