@@ -46,6 +46,7 @@ from checks.seattle.advertise import PORT, TcpAdvertise, UdpAdvertise
 from checks.seattle.errors import Refused, SeattleError, Unresolvable
 from checks.seattle.keys import PublicKey
 from checks.seattle.nodes import AFFIX, Advertised, Followed, advertised, follow
+from checks.seattle.peers import THIS_MACHINE
 
 MEASURES = (
     Measure("time.connect", "s", GAUGE, "time until the connections for put and get stood (TCP)"),
@@ -89,7 +90,8 @@ _MOST_NAMED = 4
 
 def options(parser: Options) -> None:
     """Declare the options of check_advertise_server."""
-    parser.host("-H", "--hostname", help="where the server is")
+    said = "where the server is; without it 127.0.0.1 is asked and, where that refuses, this machine's own address"
+    parser.host("-H", "--hostname", help=said, default=None)
     parser.port("-p", "--port", help="its port, TCP or UDP", default=PORT)
     parser.add("--transport", help="tcp or udp", default="tcp", choices=("tcp", "udp"), metavar="WORD")
     parser.range("-w", "--warning", default="5", help="warn by total time in seconds")
@@ -131,7 +133,9 @@ class AdvertiseServer(Resource):
 
     def __init__(self, opts: Values) -> None:
         super().__init__(opts)
-        self._service = (TcpAdvertise if opts.transport == "tcp" else UdpAdvertise)(opts.hostname, opts.port)
+        self._service = (TcpAdvertise if opts.transport == "tcp" else UdpAdvertise)(
+            opts.hostname or THIS_MACHINE, opts.port
+        )
         self._states = states(opts)
         self._trip = Trip()
         self._counting: float | None = None

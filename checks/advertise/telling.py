@@ -8,13 +8,15 @@ from checks.advertise.round_trip import Failure, Missing, WrongValue
 from checks.seattle.advertise import Service, experimental_port_answers
 from checks.seattle.errors import EmptyAnswer, Malformed, NoAnswer, Refused
 from checks.seattle.nodes import ADDRESS, AFFIX, NAT, Followed, Name
+from checks.seattle.peers import THIS_MACHINE
 
 _SIBLING_PATIENCE = 0.5
 
 
 def where(service: Service) -> str:
     """Return host and port as an operator writes them."""
-    host = f"[{service.host}]" if ":" in service.host else service.host
+    host = "127.0.0.1" if service.host == THIS_MACHINE else service.host
+    host = f"[{host}]" if ":" in host else host
     return f"{host}:{service.port}"
 
 

@@ -8,6 +8,9 @@ from typing import Any
 
 from checks.seattle.errors import Refused, SeattleError, Unreachable, Unresolvable
 
+THIS_MACHINE = "this machine"
+"""The host whose addresses are 127.0.0.1 and then the own one: most of Seattle's servers listen on the latter and on no other."""
+_LOOPBACK = "127.0.0.1"
 # An address for documentation (RFC 5737): nothing is sent to it.
 _ELSEWHERE = ("192.0.2.1", 9)
 
@@ -35,6 +38,9 @@ def connect(host: str, port: int, until: float) -> socket.socket:
 
 def addresses(host: str, port: int, kind: socket.SocketKind) -> list[tuple[socket.AddressFamily, Any]]:
     """Return families and socket addresses of a host, in the system's order. Raises Unresolvable."""
+    if host == THIS_MACHINE:
+        hosts = dict.fromkeys((_LOOPBACK, own_address() or _LOOPBACK))
+        return [(socket.AF_INET, (address, port)) for address in hosts]
     try:
         return [(found[0], found[4]) for found in socket.getaddrinfo(host, port, type=kind)]
     except OSError as error:
@@ -49,10 +55,7 @@ def time_left(until: float) -> float:
 
 
 def own_address() -> str | None:
-    """Return the address with which this machine reaches others, or None where it has no other than 127.0.0.1. Nothing is sent.
-
-    Most of Seattle's servers listen on this address and on no other (seattlelib's getmyip).
-    """
+    """Return the address with which this machine reaches others, or None where it has no other than 127.0.0.1. Nothing is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(_ELSEWHERE)

@@ -438,3 +438,13 @@ def test_ipv6(monkeypatch):
     outcome = CHECK.run(["-H", "::1", "-t", "0.2", "--sibling-port", "1"])
     assert outcome.code == 2
     assert "refused by [::1]:10102 (TCP)" in outcome.text
+
+
+def test_ok_without_a_host_this_machines_own_address_is_asked_where_nothing_listens_on_the_first(monkeypatch):
+    monkeypatch.setattr("checks.seattle.peers.own_address", lambda: "127.0.0.1")
+    monkeypatch.setattr("checks.seattle.peers._LOOPBACK", "127.0.0.2")
+    for kind, transport in ((AdvertiseServer, "tcp"), (UdpAdvertiseServer, "udp")):
+        with kind() as server:
+            outcome = CHECK.run(["-p", str(server.port), "--transport", transport])
+            assert outcome.code == 0, outcome.text
+            assert outcome.text.startswith(f"ADVERTISE_SERVER OK - 127.0.0.1:{server.port} gave back")

@@ -21,7 +21,7 @@ import pytest
 
 from checks.plugin import COUNTER, GAUGE, Check
 from checks.version import VERSION
-from tests.seattle import advertise, builder, nodemanager, updatesite, zenodotus
+from tests.seattle import advertise, builder, lockserver, nodemanager, updatesite, zenodotus
 from tests.seattle.serving import Serving
 
 ROOT = Path(__file__).parents[2]
@@ -34,12 +34,18 @@ def status(name: str) -> list[str]:
     return ["--age-critical=", "--status", f"{DATA}/check_graphios/{name}.json"]
 
 
+def processes(name: str) -> list[str]:
+    """Options for a recorded /proc."""
+    return ["--proc", f"{DATA}/check_seattle_processes/{name}"]
+
+
 # What listens where a word of a command line below holds the name in braces.
 DOUBLES: dict[str, Callable[[], Serving]] = {
     "advertise": advertise.AdvertiseServer,
     "advertise_nodes": advertise.populated,
     "advertise_udp": advertise.UdpAdvertiseServer,
     "builder": builder.InstallerBuilder,
+    "lockserver": lockserver.LockServer,
     "node": nodemanager.NodeManager,
     "node_hostile": nodemanager.hostile,
     "updatesite": updatesite.UpdateSite,
@@ -108,6 +114,37 @@ RECORDED: dict[str, list[list[str]]] = {
         ["-p", "{node_hostile}", "--resources"],
         ["-p", "1"],
         ["-p", "{node}", "--owner", "/nonexistent"],
+    ],
+    "check_seattle_processes": [
+        [
+            "--profile",
+            "clearinghouse",
+            *processes("clearinghouse"),
+            "--lock-status",
+            "--lock-port",
+            "{lockserver}",
+            "--patience",
+            "0",
+        ],
+        [
+            *("--profile", "clearinghouse,seattle,node", "--process", "nmmain.py=1:1", "--patience", "0"),
+            *(*processes("trouble"), "--age-warning", "0.00001", "--rss-critical", "1E:"),
+        ],
+        [
+            *("--process", "na|me <b>$(x)", "--process", "ö.py=", "--process", "a.b", "--patience", "0"),
+            *(*processes("trouble"), "--user", "0"),
+        ],
+        [
+            "--profile",
+            "clearinghouse",
+            *processes("clearinghouse"),
+            "--lock-status",
+            "--lock-port",
+            "1",
+            "--patience",
+            "0",
+        ],
+        ["--process", "x", "--proc", "/nonexistent"],
     ],
     "check_software_update": [
         ["--url", "http://127.0.0.1:{updatesite}/updatesite/"],
@@ -283,8 +320,9 @@ def forked(name, *argv, env=None, stdin=True, stdout=None):
 
 
 def shape(outcome):
-    """Exit code and text without its numbers: a live file system's change from one moment to the next."""
-    return outcome[0], re.sub(r"\d+(\.\d+)?", "0", outcome[1])
+    """Exit code and text without its numbers, which change from one moment to the next, and without perfdata that was cut at one of them."""
+    text = outcome[1].partition(" | ")[0] if "metrics fit]" in outcome[1] else outcome[1]
+    return outcome[0], re.sub(r"\d+(\.\d+)?", "0", text)
 
 
 def items(text):
