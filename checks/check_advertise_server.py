@@ -42,6 +42,7 @@ from checks.plugin import (
     Values,
     stage,
 )
+from checks.seattle import PROBE_TTL
 from checks.seattle.advertise import PORT, TcpAdvertise, UdpAdvertise
 from checks.seattle.errors import Refused, SeattleError, Unresolvable
 from checks.seattle.keys import PublicKey
@@ -61,9 +62,9 @@ _STATES = "--state twopercent=300: --state acceptdonation=:50 --state canonical=
 COMMANDS = (
     Command(
         "check_advertise_server",
-        "--ttl 900",
+        "",
         "put and get over TCP",
-        network="-H '$HOSTADDRESS$' --ttl 900 $_HOSTADVERTISE_OPTIONS$",
+        network="-H '$HOSTADDRESS$' $_HOSTADVERTISE_OPTIONS$",
         special=True,
         interval=300,
     ),
@@ -99,7 +100,9 @@ def options(parser: Options) -> None:
     parser.flag(
         "--fresh-value", help="a random value in each run, not only a random key; never for advertiseserver_v2.r2py"
     )
-    parser.whole("--ttl", metavar="SECONDS", low=1, high=86400, help="how long the value put is kept", default=60)
+    parser.whole(
+        "--ttl", metavar="SECONDS", low=1, high=86400, help="how long the value put is kept", default=PROBE_TTL
+    )
     parser.add(
         "--get-only",
         help="put nothing; count the nodes of this key, where one is given",

@@ -245,12 +245,19 @@ class Processes(Resource):
         running = [pair for pair in zip(self.wanted, self._counts, strict=True) if pair[1].running]
         said = f"{len(running)} of {len(self.wanted)} processes run" if self.wanted else ""
         if len(self.wanted) == 1:
-            said = self._one_line(*running[0]) if running else ""
+            said = self._one_line(*running[0]) if running else self._none_needed(self.wanted[0])
         restarted = [clean_name(name) for name, number in self._restarts.items() if number]
         parts = [said, f"restarted: {', '.join(restarted)}" if restarted else ""]
         if self._locks is not None:
             parts.append(f"{len(self._locks.locks) or 'no'} lock{'s' * (len(self._locks.locks) != 1)} held")
         return ", ".join(part for part in parts if part)
+
+    def _none_needed(self, wanted: Wanted) -> str:
+        return (
+            f"{clean_name(wanted.name)} does not run, as its range allows"
+            if not wanted.limit or wanted.limit.match(0)
+            else ""
+        )
 
     def _one_line(self, wanted: Wanted, count: Count) -> str:
         youngest = report.youngest(count, self._clock)

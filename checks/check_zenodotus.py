@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from checks.deadline import last_moment
 from checks.output import label_part, perfdata
 from checks.plugin import GAUGE, Check, Command, Measure, Metric, Options, Resource, Threshold, Values, stage
-from checks.seattle import ADVERTISE_PORT
+from checks.seattle import ADVERTISE_PORT, PROBE_TTL
 from checks.seattle.dns import NXDOMAIN, Answer
 from checks.seattle.errors import NoAnswer, Refused, SeattleError, Unreachable, Unresolvable
 from checks.zenodotus.arguments import Addresses, Name, Names, read_zone
@@ -76,7 +76,7 @@ def options(parser: Options) -> None:
     parser.collected("--expect-address", into=Addresses, metavar="ADDRESS", help=said)
     said = "advertise server at which to announce a random name, which Zenodotus then has to find"
     parser.server("--advertise-host", port=ADVERTISE_PORT, help=said)
-    parser.whole("--ttl", metavar="SECONDS", low=1, high=86400, help="how long it stays announced", default=60)
+    parser.whole("--ttl", metavar="SECONDS", low=1, high=86400, help="how long it stays announced", default=PROBE_TTL)
 
 
 def validate(opts: Values) -> None:

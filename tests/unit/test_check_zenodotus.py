@@ -300,12 +300,12 @@ def test_ok_registered_name_is_found(advertise, behind):
     assert first(outcome).startswith("OK - zone and a name just announced answer in 0.")
     assert {"time.zone", "time.register", "time.registered", "time.total"} <= set(figures(outcome))
     put = next(request for request in advertise.requests if b"SPUT" in request)
-    assert re.search(rb"Snagios-[0-9a-f]{32}\.zenodotus\.poly\.edu10:S192\.0\.2\.13:I600:", put)
+    assert re.search(rb"Snagios-[0-9a-f]{32}\.zenodotus\.poly\.edu10:S192\.0\.2\.14:I9000:", put)
 
 
 def test_ok_registered_for_as_long_as_asked(advertise, behind):
-    assert run(behind, "--advertise-host", f"127.0.0.1:{advertise.port}", "--ttl", "900").code == 0
-    assert any(request.endswith(b"4:I9000:") for request in advertise.requests)
+    assert run(behind, "--advertise-host", f"127.0.0.1:{advertise.port}", "--ttl", "300").code == 0
+    assert any(request.endswith(b"4:I3000:") for request in advertise.requests)
 
 
 def test_ok_registered_name_is_a_new_one_each_time(advertise, behind):
