@@ -146,7 +146,10 @@ def test_the_ways_to_send_a_body(script):
             answer(zlib.compress(b"\0" * 10**6), "200 OK", "text/plain", "Content-Encoding: gzip"),
         ),
     ],
-    ids=str,
+    ids=[
+        *("closed", "another-protocol", "no-status", "long-header", "many-headers", "short-body", "short-chunk"),
+        *("no-chunk-size", "long-chunk-size", "announced-too-large", "too-large", "compressed"),
+    ],
 )
 def test_a_failure_has_its_name(kind, text, script):
     assert fails(kind, script).startswith(text)
