@@ -17,11 +17,17 @@ from tests.seattle.updatesite import UpdateSite
 from tests.seattle.zenodotus import Zenodotus
 
 SERVERS: dict[str, tuple[Callable[[], Serving], str]] = {
-    "advertise_1": (lambda: AdvertiseServer(1), "check_advertise_server -p {port} -t {seconds} --sibling-port 1"),
-    "advertise_2": (lambda: AdvertiseServer(2), "check_advertise_server -p {port} -t {seconds} --sibling-port 1"),
-    "advertise_udp": (UdpAdvertiseServer, "check_advertise_server --transport udp -p {port} -t {seconds}"),
+    "advertise_1": (
+        lambda: AdvertiseServer(1),
+        "check_advertise_server -p {port} -w 60 -c 60 -t {seconds} --sibling-port 1",
+    ),
+    "advertise_2": (
+        lambda: AdvertiseServer(2),
+        "check_advertise_server -p {port} -w 60 -c 60 -t {seconds} --sibling-port 1",
+    ),
+    "advertise_udp": (UdpAdvertiseServer, "check_advertise_server --transport udp -p {port} -w 60 -c 60 -t {seconds}"),
     "zenodotus": (lambda: Zenodotus(settling=0), "check_zenodotus -H 127.0.0.1 -p {port} -t {seconds}"),
-    "node": (lambda: NodeManager(poll=0.1), "check_seattle_node -H 127.0.0.1 -p {port} -t {seconds}"),
+    "node": (lambda: NodeManager(poll=0.1), "check_seattle_node -H 127.0.0.1 -p {port} -w 60 -c 60 -t {seconds}"),
     "update": (UpdateSite, "check_software_update --url http://127.0.0.1:{port}/updatesite/ -t {seconds}"),
     "builder": (InstallerBuilder, "check_installer_builder --url http://127.0.0.1:{port}/custom_install/ -t {seconds}"),
     "lockserver": (
