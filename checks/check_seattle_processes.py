@@ -75,6 +75,12 @@ COMMANDS = (
         special=True,
     ),
     Command(
+        "check_seattle_processes_zenodotus",
+        "--profile zenodotus --save-state",
+        "the process of Zenodotus, on the machine it runs on",
+        special=True,
+    ),
+    Command(
         "check_seattle_processes_node",
         "--profile node --save-state",
         "node manager and software updater, on the node itself",

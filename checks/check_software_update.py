@@ -75,7 +75,7 @@ COMMANDS = (
         "the update site: reachable, signed, not about to expire, files as they should be",
         network="--url '$_HOSTSOFTWARE_URL$' $_HOSTUPDATE_OPTIONS$",
         special=True,
-        interval=3600,
+        interval=900,
     ),
     Command(
         "check_software_update_install",

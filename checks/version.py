@@ -1,3 +1,3 @@
 """The version of the distribution: a literal, because importlib.metadata would cost every check 35 ms."""
 
-VERSION = "1.0.0"
+VERSION = "1.1.0"

@@ -64,7 +64,7 @@ ROLES = (
         "zenodotus",
         "Seattle: Zenodotus, the name server",
         (PING, "check_zenodotus"),
-        ("check_disk",),
+        ("check_seattle_processes_zenodotus", "check_disk"),
         profile="seattle-zenodotus",
     ),
     Role(
@@ -105,6 +105,7 @@ DEPENDENCES = (
     Dependence("main-server", "check_advertise_server", ("check_zenodotus",), "zenodotus"),
     Dependence("main-server", "check_advertise_server", ("check_seattle_node_advertised",), "node", blind=True),
     Dependence("server", "check_advertise_server", ("check_seattle_processes_server",)),
+    Dependence("zenodotus", "check_zenodotus", ("check_seattle_processes_zenodotus",)),
     Dependence("clearinghouse", HTTP, ("check_seattle_processes_clearinghouse",)),
     Dependence("builder", HTTP, ("check_installer_builder", "check_installer_builder_download")),
     Dependence("builder", "check_installer_builder", ("check_installer_builder_download",)),

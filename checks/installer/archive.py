@@ -63,6 +63,8 @@ def read(file: IO[bytes], until: float) -> Contents:
         raise BadArchive(f"it is damaged: {str(error)[:100] or type(error).__name__}") from error
     if reader.found is None:
         raise BadArchive(f"{_VESSELINFO[0]} is missing among its {reader.members} members")
+    if not reader.others:
+        raise BadArchive("it holds nothing but vesselinfo (rebuild the base installer first)")
     return Contents(reader.members, reader.found)
 
 
@@ -74,6 +76,8 @@ class _Reader:
         self.members = 0
         self.unpacked = 0
         self.found: bytes | None = None
+        self.others = False
+        """Whether there are files besides vesselinfo: what gets installed."""
 
     def tgz(self, file: IO[bytes]) -> None:
         """Read a .tgz to its end. Raises BadArchive, and whatever gzip and tarfile raise."""
@@ -84,6 +88,7 @@ class _Reader:
                     self._member(member.name)
                     _must_stay_inside(member)
                     if member.name not in _VESSELINFO:
+                        self.others |= member.isreg()
                         continue
                     content = archive.extractfile(member) if member.isreg() else None
                     if content is None:
@@ -107,6 +112,7 @@ class _Reader:
                 # The other ways to compress are unpacked without bounds, and no builder uses them.
                 if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                     raise BadArchive("it is compressed in a way that installers are not")
+                self.others |= not (member.is_dir() or member.filename in _VESSELINFO)
                 with archive.open(member) as content:
                     if member.filename in _VESSELINFO:
                         self._keep(content.read(vesselinfo.LARGEST + 1))

@@ -46,7 +46,7 @@ def ask(port: int, until: float) -> Status:
     """Return the lock server's status. `until` is a moment of time.monotonic(). Raises web.WebError."""
     import xmlrpc.client  # noqa: F401  # what web imports when it is first needed is not the server's time
 
-    import checks.transport  # noqa: F401
+    import checks.web.transport  # noqa: F401
 
     url = f"http://{HOST}:{port}/"
     started = time.monotonic()

@@ -42,6 +42,7 @@ SCRIPTS = {
         "lockserver_daemon.py",
     ),
     "node": ("nmmain.py", "softwareupdater.py"),
+    "zenodotus": ("zenodotus_built.repy",),
 }
 PROGRAMS = ("apache2", "mysqld")
 # Of the node manager's captured answer.

@@ -138,7 +138,18 @@ def test_a_member_that_is_not_what_an_installer_holds(member, text):
 
 def test_a_link_inside_is_fine():
     links = [info("seattle/a/x", tarfile.SYMTYPE, "../b"), info("seattle/y", tarfile.LNKTYPE, "seattle/z")]
-    assert read(tar(*[(link, b"") for link in links], (info(MEMBER), TEXT))).members == 3
+    assert read(tar(*[(link, b"") for link in links], (info("seattle/z"), b"z"), (info(MEMBER), TEXT))).members == 4
+
+
+def test_an_installer_without_anything_to_install_is_bad():
+    """What an empty base installer is packed to: gzip, tar and zip take that for an archive without members."""
+    nothing = "it holds nothing but vesselinfo (rebuild the base installer first)"
+    assert bad(tar((info("seattle/seattle_repy", tarfile.DIRTYPE), b""), (info(MEMBER), TEXT))) == nothing
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as file:
+        file.writestr("seattle/seattle_repy/", b"")
+        file.writestr(MEMBER, TEXT)
+    assert bad(packed.getvalue()) == nothing
 
 
 @both

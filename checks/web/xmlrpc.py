@@ -10,7 +10,7 @@ from xml.parsers import expat
 from xmlrpc import client
 
 from checks.seattle.errors import quoted
-from checks.web import Fault, Incomplete, Malformed
+from checks.web.answers import Fault, Incomplete, Malformed
 
 _DEEPEST = 200
 _BROKEN_OFF = [

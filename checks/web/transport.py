@@ -26,7 +26,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from checks.version import VERSION
-from checks.web import (
+from checks.web.answers import (
     EmptyAnswer,
     Incomplete,
     Malformed,
