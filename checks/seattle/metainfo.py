@@ -109,7 +109,9 @@ def _entries(files: bytes) -> tuple[Entry, ...]:
 def _entry(line: bytes, number: int) -> Entry:
     words = line.split()
     if len(words) > 3 and _SHA1.fullmatch(words[-2]) and words[-1].isdigit():
-        raise Malformed(f"line {number} has a name with blanks, which no updater can read: {quoted(line)}")
+        raise Malformed(
+            f"line {number} has a name with blanks, which no updater can read (rename that file): {quoted(line)}"
+        )
     if len(words) != 3:
         raise Malformed(f"line {number} is not 'name SHA-1 size': {quoted(line)}")
     name, sha1, size = words

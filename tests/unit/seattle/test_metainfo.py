@@ -147,7 +147,7 @@ def test_crit_a_hostile_name_is_malformed(name):
         (CAPTURED.replace(b" 29629", b""), "line 1 is not"),
         (
             CAPTURED.replace(b"nmAPI.py", b"nm API.py"),
-            "line 1 has a name with blanks, which no updater can read: 'nm API.py",
+            "line 1 has a name with blanks, which no updater can read (rename that file): 'nm API.py",
         ),
         (CAPTURED.replace(b" 29629", b" 1 2"), "line 1 is not"),
         (CAPTURED.replace(b" 29629", b" -1"), "no size"),
