@@ -11,7 +11,7 @@ from tests import soak
 from tests.unit.graphios import spool_lines  # noqa: F401  # sets the time before there are workers
 
 # A red test stays red until it is mended, and a busy machine is no failure; the soak run looks for new examples, and for more.
-settings.register_profile("testbed", deadline=None, derandomize=not soak.SOAK, max_examples=soak.count(50, 1000))
+settings.register_profile("testbed", deadline=None, derandomize=not soak.SOAK, max_examples=soak.count(30, 1000))
 settings.load_profile("testbed")
 
 _MISSING = "needs root"
