@@ -408,22 +408,23 @@ def test_help_is_exit_3_on_standard_output(name):
 
 
 @every_check
-@pytest.mark.parametrize("flag", ["-V", "--version"])
-def test_version_is_exit_3_on_standard_output(name, flag):
-    assert forked(name, flag) == (3, f"{name} {VERSION} (testbed-checks)\n".encode(), b"")
+def test_version_is_exit_3_on_standard_output(name):
+    said = f"{name} {VERSION} (testbed-checks)\n"
+    assert forked(name, "--version") == (3, said.encode(), b"")
+    assert the_check(name).run(["-V"]) == (3, said)
 
 
 @every_check
-@pytest.mark.parametrize(
-    "argv", [["--nonsense"], ["-x"], ["-w"], ["extra"], ["-t", "soon"], ["--max-output", "-1"], ["-t"], ["\udcff"]]
-)
-def test_a_mistake_is_one_line_and_exit_3_on_standard_output(name, argv):
-    code, out, err = forked(name, *argv)
-    assert (code, err) == (3, b"")
-    text = out.decode()
-    assert text.startswith(f"{the_check(name).title} UNKNOWN - ")
-    assert text.count("\n") == 1
-    assert text.endswith("\n")
+def test_a_mistake_is_one_line_and_exit_3_on_standard_output(name):
+    check = the_check(name)
+    mistakes = [["--nonsense"], ["-x"], ["-w"], ["extra"], ["-t", "soon"], ["--max-output", "-1"], ["-t"], ["\udcff"]]
+    outcomes = [check.run(argv) for argv in mistakes]
+    for code, text in outcomes:
+        assert code == 3
+        assert text.startswith(f"{check.title} UNKNOWN - ")
+        assert text.count("\n") == 1
+        assert text.endswith("\n")
+    assert forked(name, *mistakes[-1]) == (3, outcomes[-1].text.encode("utf-8", "replace"), b"")
 
 
 @every_check
@@ -585,32 +586,35 @@ def test_the_console_script_says_what_the_callable_form_says(name, fill, tmp_pat
     assert done.stderr == b""
 
 
-@every_case
-def test_it_says_the_same_with_an_empty_environment_and_closed_standard_input(name, argv):
+@every_check
+def test_it_says_the_same_with_an_empty_environment_and_closed_standard_input(name, fill):
+    argv = fill(RECORDED[name][0])
     code, out, err = forked(name, *argv, stdin=False)
-    check = the_check(name)
-    # And a second run in one process the same as the first.
-    assert shape((code, out.decode())) == shape(check.run(argv)) == shape(check.run(argv))
+    assert shape((code, out.decode())) == shape(the_check(name).run(argv))
     assert err == b""
 
 
-@every_case
-def test_a_reader_that_left_is_exit_3_without_a_word_on_standard_error(name, argv):
+@every_check
+def test_a_reader_that_left_is_exit_3_without_a_word_on_standard_error(name, fill):
     reading, writing = os.pipe()
     os.close(reading)
-    code, _, err = forked(name, *argv, stdout=writing)
+    code, _, err = forked(name, *fill(RECORDED[name][0]), stdout=writing)
     os.close(writing)
     assert (code, err) == (3, b"")
 
 
 @every_case
-def test_nothing_is_written_without_save_state_and_only_state_with_it(name, argv, tmp_path):
+def test_as_a_command_it_says_the_same_and_writes_nothing_but_state_and_that_only_when_told(name, argv, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
     env = {"HOME": str(home), "STATE_DIRECTORY": str(home / "state"), "TMPDIR": str(home)}
-    forked(name, *argv, env=env)
+    code, out, err = forked(name, *argv, env=env)
+    check = the_check(name)
+    # And a second run in one process the same as the first.
+    assert shape((code, out.decode())) == shape(check.run(argv)) == shape(check.run(argv))
+    assert err == b""
     assert list(home.iterdir()) == []
-    if any(declared.flags.startswith("--save-state") for declared in the_check(name).options().declared):
+    if any(declared.flags.startswith("--save-state") for declared in check.options().declared):
         forked(name, *argv, "--save-state", env=env)
         assert {path.name for path in home.iterdir()} <= {"state"}
 
