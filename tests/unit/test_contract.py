@@ -454,10 +454,8 @@ def test_a_negative_threshold_may_stand_behind_a_blank(name, argv):
 # Output
 
 
-@every_case
-@pytest.mark.parametrize("more", [[], ["-vvv"]], ids=lambda more: "".join(more) or "plain")
-def test_the_output_is_clean_text_and_the_exit_code_its_state(name, argv, more):
-    outcome = the_check(name).run([*argv, *more])
+def clean(name, outcome):
+    """Whether the text is what every road carries, and begins with the state that the exit code says."""
     state = ("OK", "WARNING", "CRITICAL", "UNKNOWN")[outcome.code]
     assert outcome.text.startswith(f"{the_check(name).title} {state} - ")
     assert outcome.text.endswith("\n")
@@ -468,28 +466,31 @@ def test_the_output_is_clean_text_and_the_exit_code_its_state(name, argv, more):
     assert "\n\n" not in outcome.text
 
 
-@every_case
-@pytest.mark.parametrize("budget", [4000, 10**7])
-def test_every_perfdata_item_is_valid_unique_and_declared(name, argv, budget):
-    check = the_check(name)
-    found = items(check.run([*argv, "--max-output", str(budget)]).text)
+def declared(check, text):
+    """Whether every perfdata item is one of the check's MEASURES, and there once."""
+    found = items(text)
     labels = [match[1] for match in found]
     assert len(set(labels)) == len(labels)
-    declared = [
-        (
-            re.compile(
-                "".join(
-                    "[A-Za-z0-9_-]+" if part.startswith("<") else re.escape(part)
-                    for part in re.split("(<[a-z]+>)", measure.label)
-                )
-            ),
-            measure,
-        )
-        for measure in check.measures
-    ]
+    patterns = []
+    for measure in check.measures:
+        parts = re.split("(<[a-z]+>)", measure.label)
+        label = "".join("[A-Za-z0-9_-]+" if part.startswith("<") else re.escape(part) for part in parts)
+        patterns.append((re.compile(label), measure.unit))
     for match in found:
-        units = {measure.unit for pattern, measure in declared if pattern.fullmatch(match[1])}
+        units = {unit for pattern, unit in patterns if pattern.fullmatch(match[1])}
         assert match[3] in units, f"{match[0]} is not declared in MEASURES (its label is in units {units or 'none'})"
+
+
+@every_case
+def test_the_output_is_clean_text_with_declared_perfdata_and_the_exit_code_its_state(name, argv):
+    check = the_check(name)
+    plain = check.run(argv)
+    clean(name, plain)
+    declared(check, plain.text)
+    assert len(plain.text.encode()) <= 4000, "without an option it fits through Nagios"
+    everything = check.run([*argv, "-vvv", "--max-output", str(10**7)])
+    clean(name, everything)
+    declared(check, everything.text)
 
 
 @every_check
@@ -532,11 +533,6 @@ def test_the_output_keeps_its_budget_and_tells_what_was_dropped(name, argv, more
         cut = check.run([*argv, *more, "--max-output", str(budget)])
         assert cut.code == whole.code
         keeps(cut.text, budget)
-
-
-@every_case
-def test_without_an_option_the_output_fits_through_nagios(name, argv):
-    assert len(the_check(name).run(argv).text.encode()) <= 4000
 
 
 # The callable form

@@ -371,7 +371,7 @@ def test_a_script_without_its_package_is_one_line(tap: Tap, tmp_path: Path) -> N
 
 
 def test_many_taps_at_once_lose_and_overwrite_nothing(tap: Tap) -> None:
-    total, at_once = count(100, 5000), 20
+    total, at_once = count(40, 5000), 20
     for start in range(0, total, at_once):
         processes = [
             subprocess.Popen(tap.argv(["echo", f"OK | run={number} twice={number * 2}"]), stdout=subprocess.DEVNULL)
