@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -15,6 +16,10 @@ settings.register_profile("testbed", deadline=None, derandomize=not soak.SOAK, m
 settings.load_profile("testbed")
 
 _MISSING = "needs root"
+
+# A shell without job control starts what is in the background with SIGINT ignored, and all that the tests start would inherit it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
