@@ -39,7 +39,7 @@ CASES: list[tuple[Callable[[], Serving], str, str]] = [
     ),
     (
         LockServer,
-        "check_seattle_processes --process python3=0: --lock-status --lock-port {port}",
+        "check_seattle_processes --lock-status --lock-port {port}",
         f"{WEB}, xmlrpc.client",
     ),
     (Serving, "check_seattle_processes --process python3=0:", PLAIN),

@@ -26,9 +26,7 @@ ROWS = [
     Row("node", "nodemanager --poll 0.1", "check_seattle_node -H 127.0.0.1 -p {port} -t 5"),
     Row("update", "updatesite", "check_software_update --url http://127.0.0.1:{port}/updatesite/ -t 5"),
     Row("builder", "builder", "check_installer_builder --url http://127.0.0.1:{port}/custom_install/ -t 5"),
-    Row(
-        "lockserver", "lockserver", "check_seattle_processes --process python3=0: --lock-status --lock-port {port} -t 5"
-    ),
+    Row("lockserver", "lockserver", "check_seattle_processes --lock-status --lock-port {port} -t 5"),
 ]
 ROWS_BY_NAME = {row.name: row for row in ROWS}
 every_row = pytest.mark.parametrize("row", ROWS, ids=ROWS_BY_NAME)

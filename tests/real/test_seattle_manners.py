@@ -32,7 +32,7 @@ SERVERS: dict[str, tuple[Callable[[], Serving], str]] = {
     "builder": (InstallerBuilder, "check_installer_builder --url http://127.0.0.1:{port}/custom_install/ -t {seconds}"),
     "lockserver": (
         LockServer,
-        "check_seattle_processes --process python3=0: --lock-status --lock-port {port} -t {seconds}",
+        "check_seattle_processes --lock-status --lock-port {port} -t {seconds}",
     ),
 }
 HEALTHY = ("whole", "drip", "pieces")
