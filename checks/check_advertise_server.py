@@ -92,7 +92,7 @@ _MOST_NAMED = 4
 def options(parser: Options) -> None:
     """Declare the options of check_advertise_server."""
     said = "where the server is; without it 127.0.0.1 is asked and, where that refuses, this machine's own address"
-    parser.host("-H", "--hostname", help=said, default=None)
+    parser.host(help=said)
     parser.port("-p", "--port", help="its port, TCP or UDP", default=PORT)
     parser.add("--transport", help="tcp or udp", default="tcp", choices=("tcp", "udp"), metavar="WORD")
     parser.range("-w", "--warning", default="5", help="warn by total time in seconds")

@@ -90,7 +90,7 @@ _UNHURRIED = 2.5
 
 def options(parser: Options) -> None:
     """Declare the options of check_seattle_node."""
-    parser.host("-H", "--host", default=None, help=f"the node; without it {_LOCAL} and this machine's own address")
+    parser.host(help=f"the node; without it {_LOCAL} and this machine's own address")
     parser.port(
         "-p", "--port", help=f"port of the node manager; without it the known ones: {', '.join(map(str, PORTS))}"
     )
@@ -259,8 +259,8 @@ class SeattleNode(Resource):
 
 def _targets(opts: Values) -> list[tuple[str, int]]:
     """Return where the node manager may be."""
-    hosts = [opts.host] if opts.host else [_LOCAL]
-    own = None if opts.host else own_address()
+    hosts = [opts.hostname] if opts.hostname else [_LOCAL]
+    own = None if opts.hostname else own_address()
     if own and own != _LOCAL:
         hosts.append(own)
     return [(host, port) for host in hosts for port in ((opts.port,) if opts.port else PORTS)]

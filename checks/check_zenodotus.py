@@ -63,7 +63,7 @@ _UNDIVIDED = 28
 
 def options(parser: Options) -> None:
     """Declare the options of check_zenodotus."""
-    parser.host("-H", "--host", default=None, help=f"host to ask; without it this machine: {LOCAL}, or its own address")
+    parser.host(help=f"host to ask; without it this machine: {LOCAL}, or its own address")
     parser.port("-p", "--port", help="UDP port", default=53)
     parser.range("-w", "--warning", default="5", help="warn by seconds to the answers of all levels together")
     parser.range("-c", "--critical", default="10", help="critical by seconds to the answers of all levels together")
@@ -108,7 +108,7 @@ class Zenodotus(Resource):
         """Yield what is wrong, level by level, then the time they took together."""
         opts, well = self.opts, True
         try:
-            self._lookups = Lookups(opts.host, opts.port, last_moment(opts.timeout))
+            self._lookups = Lookups(opts.hostname, opts.port, last_moment(opts.timeout))
             for finding in self._levels(self._lookups):
                 well = False
                 yield finding

@@ -121,9 +121,9 @@ class Options:
         self.add(*flags, help=help, default=into(), action=_Add, make=into, metavar=metavar)
         self._redeclare("")
 
-    def host(self, *flags: str, help: str, default: str | None = "127.0.0.1") -> None:
-        """Declare a host's name or address."""
-        self.typed(*flags, read=_host, metavar="HOST", help=help, default=default)
+    def host(self, *, help: str) -> None:
+        """Declare -H, the name or address of the host to ask; None where it is not given."""
+        self.typed("-H", "--hostname", read=_host, metavar="HOST", help=help)
 
     def port(self, *flags: str, help: str, default: int | None = None) -> None:
         """Declare a port number."""
