@@ -127,10 +127,12 @@ class Threshold(nagiosplugin.Context):  # type: ignore[misc]
         word: str = "",
         unit: str = "",
         show: Callable[[float], str] = plain,
+        advice: str = "",
     ) -> None:
-        """`word` and `unit` stand around the value in the text; `show` writes value and limit."""
+        """`word` and `unit` stand around the value in the text; `show` writes value and limit; `advice` says what to do next."""
         super().__init__(name)
         self.warning, self.critical, self.word, self.unit, self.show = warning, critical, word or name, unit, show
+        self.advice = f": {advice}" if advice else ""
 
     def evaluate(self, metric: Metric, resource: Resource) -> Result:
         """Return the result; its hint says value and limit."""
@@ -142,7 +144,7 @@ class Threshold(nagiosplugin.Context):  # type: ignore[misc]
             if limit is not None and not limit.match(metric.value):
                 subject = " ".join(part for part in (clean_name(name), clean_name(what) or self.word) if part)
                 value = self.show(round(metric.value, 2) if self.show is plain else metric.value)
-                said = f"{subject} {value}{self.unit} ({violation(limit, metric.value, self.show)})"
+                said = f"{subject} {value}{self.unit} ({violation(limit, metric.value, self.show)}){self.advice}"
                 return Result(severity, said, metric)
         return Result(Ok, None, metric)
 

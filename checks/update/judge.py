@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
-
-from nagiosplugin import Ok, Result
+from collections.abc import Iterator, Sequence
 
 from checks.output import clean_name
-from checks.plugin import Metric, Resource, Threshold, Values
-from checks.ranges import plain
+from checks.plugin import Metric, Threshold, Values
 from checks.seattle.keys import PublicKey
 from checks.seattle.metainfo import Metainfo, Pinned
 from checks.update.node import Node
@@ -22,42 +18,18 @@ _DAY = 86400.0
 _LEEWAY = 300.0
 
 
-class _Advised(Threshold):
-    """A threshold that says what to do next."""
-
-    def __init__(
-        self,
-        name: str,
-        warning: Any,
-        critical: Any,
-        word: str = "",
-        unit: str = "",
-        show: Callable[[float], str] = plain,
-        advice: str = "",
-    ) -> None:
-        super().__init__(name, warning, critical, word=word, unit=unit, show=show)
-        self._advice = advice
-
-    def evaluate(self, metric: Metric, resource: Resource) -> Result:
-        """Return the result; its hint ends with the advice."""
-        result = super().evaluate(metric, resource)
-        if result.state == Ok or not self._advice:
-            return result
-        return Result(result.state, f"{result.hint}: {self._advice}", metric)
-
-
 def contexts(opts: Values) -> Sequence[Threshold]:
     """Return a context for each kind of threshold."""
     fetch = "remove its metainfo, then the updater fetches them"
     older = "local metainfo is older than the site's, signed"
     see = "see the updater's log, remove the local metainfo"
     return (
-        _Advised("expires", opts.warning, opts.critical, "metainfo expires in", " d", advice=RESIGN),
-        _Advised("time", opts.time_warning, opts.time_critical, "took", " s"),
-        _Advised("missing", opts.missing_warning, opts.missing_critical, advice=fetch),
-        _Advised("different", opts.different_warning, opts.different_critical, advice=fetch),
-        _Advised("extra", opts.extra_warning, opts.extra_critical),
-        _Advised("behind", opts.behind_warning, opts.behind_critical, older, " ago", show=span, advice=see),
+        Threshold("expires", opts.warning, opts.critical, word="metainfo expires in", unit=" d", advice=RESIGN),
+        Threshold("time", opts.time_warning, opts.time_critical, word="took", unit=" s"),
+        Threshold("missing", opts.missing_warning, opts.missing_critical, advice=fetch),
+        Threshold("different", opts.different_warning, opts.different_critical, advice=fetch),
+        Threshold("extra", opts.extra_warning, opts.extra_critical),
+        Threshold("behind", opts.behind_warning, opts.behind_critical, word=older, unit=" ago", show=span, advice=see),
     )
 
 
