@@ -459,7 +459,9 @@ def test_perfdata_of_each_level(zenodotus):
 def test_perfdata_of_a_failure_is_what_was_measured():
     with Zenodotus(behind="down", settling=0) as double:
         assert list(figures(run(double))) == ["time.zone", "queries", "unanswered"]
-    assert figures(run(double)) == {"queries": 3, "unanswered": 3}
+    found = figures(run(double))
+    assert list(found) == ["queries", "unanswered"]
+    assert found["queries"] == found["unanswered"] >= 3
 
 
 def test_time_of_dropped_queries_and_pauses_is_not_zenodotus_time(monkeypatch):
