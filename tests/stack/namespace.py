@@ -138,15 +138,17 @@ class Namespace:
     def _script(self, ready: Path) -> str:
         lines = []
         for hidden in HIDDEN:
-            # The stack's own files must be seen at the same path inside, even when they lie below a folder that is hidden.
-            if base().is_relative_to(hidden):
-                self.inside(str(base())).mkdir(parents=True, exist_ok=True)
-                lines.append(f"mount --bind {shlex.quote(str(base()))} {shlex.quote(str(self.inside(str(base()))))}")
             for path, shown in self._shared.items():
                 if Path(path).is_relative_to(hidden) and not Path(path).is_relative_to(base()):
                     self.inside(path).mkdir(parents=True, exist_ok=True)
                     shown.mkdir(parents=True, exist_ok=True)
                     lines.append(f"mount --bind {shlex.quote(str(shown))} {shlex.quote(str(self.inside(path)))}")
+        for hidden in HIDDEN:
+            # The stack's own files must be seen at the same path inside, even when they lie below a folder that is hidden; with all that is
+            # mounted above, for these paths lead through here as soon as that folder is hidden.
+            if base().is_relative_to(hidden):
+                self.inside(str(base())).mkdir(parents=True, exist_ok=True)
+                lines.append(f"mount --rbind {shlex.quote(str(base()))} {shlex.quote(str(self.inside(str(base()))))}")
         lines += [
             f"mount --rbind {shlex.quote(str(self.inside(hidden)))} {hidden}" for hidden in HIDDEN if hidden != "/run"
         ]
