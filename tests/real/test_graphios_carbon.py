@@ -259,6 +259,7 @@ def stingy(make_stack_root: Callable[[str], Path], stack_user: str | None) -> It
     wait_until(lambda: missing(flood, daemon) < LIMIT / 10, 30, "the flood to be created")
     # Its reports come late: those from before the flood say nothing.
     flooded = int(time.time()) + 2
+    wait_until(lambda: time.time() > flooded + 1, 5, "reports from after the flood")
     wait_until(lambda: drops_of(daemon, flooded)[-3:] == [0] * 3, 30, "the end of what it drops of the flood")
     yield daemon
     daemon.stop()
