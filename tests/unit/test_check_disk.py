@@ -372,6 +372,7 @@ def test_hung_mounts_cost_themselves_only_wherever_they_stand(stand):
     assert {path for path, answer in found.items() if answer == half_full("")} == set(paths) - stand.hung
 
 
+@pytest.mark.slow
 def test_many_hung_mounts_do_not_keep_the_others_from_answering(stand):
     paths = [f"/{number}" for number in range(400)]
     stand.hung = set(paths[:150])

@@ -276,6 +276,7 @@ def test_unknown_a_status_from_the_future(check):
 WRONG = [True, -1.5, 1e300, "\x1b[2J\n|", [None], [[]], {"a": []}, {"\x1b|": 1}]
 
 
+@pytest.mark.slow
 def test_no_field_of_a_wrong_type_is_more_than_unknown(check):
     judged = 0
     for whole in (CALM, TROUBLE):

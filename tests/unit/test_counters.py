@@ -319,6 +319,7 @@ def _write_often(directory, number):
         kept.save()
 
 
+@pytest.mark.slow
 def test_concurrent_writers_leave_a_whole_state(tmp_path):
     context = multiprocessing.get_context("spawn")
     writers = [context.Process(target=_write_often, args=(str(tmp_path / "state"), number)) for number in range(4)]

@@ -398,6 +398,7 @@ def test_an_empty_range_and_nothing_to_read_are_told(site, run, receiver):
     assert "No such file" in err
 
 
+@pytest.mark.slow
 def test_new_series_are_paced_and_none_is_lost(site, run, receiver):
     config = site / "graphios.ini"
     config.write_text(config.read_text().replace("creates_per_minute = 0", "creates_per_minute = 240"))

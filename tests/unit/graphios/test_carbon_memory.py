@@ -116,6 +116,7 @@ def with_idle_limit(seconds: float) -> Behaviour:
     return read_while_there_is_something
 
 
+@pytest.mark.slow
 def test_a_receiver_that_closes_idle_connections_and_lives_on_does_not_cause_endless_replays() -> None:
     with peer(with_idle_limit(0.6)) as receiver, carbon(receiver.port) as backend:
         losses = 0
@@ -133,6 +134,7 @@ def test_a_receiver_that_closes_idle_connections_and_lives_on_does_not_cause_end
         noticed(backend)
 
 
+@pytest.mark.slow
 def test_a_receiver_that_is_restarted_at_regular_intervals_loses_its_memory_each_time() -> None:
     # As behind a proxy, which takes connections whatever happens to the carbon behind it.
     with peer() as receiver, carbon(receiver.port) as backend:
@@ -156,6 +158,7 @@ def test_heartbeats_keep_the_idle_connection_in_use() -> None:
         assert receiver.received[0].startswith(b"beat\nbeat\n")
 
 
+@pytest.mark.slow
 def test_heartbeats_come_often_enough_once_an_idle_limit_is_known() -> None:
     with peer(with_idle_limit(0.6)) as receiver, carbon(receiver.port, heartbeat="graphios.beat") as backend:
         backend.deliver(ONE)

@@ -235,6 +235,7 @@ def test_carbon_down_then_up_delivers_without_help(site: Site) -> None:
     assert b"".join(carbon.received).decode().split("\n")[:-1] == [f"web01.load.a 1 {NOW}", f"web01.load.b 2 {NOW}"]
 
 
+@pytest.mark.slow
 def test_a_line_of_a_megabyte_and_a_large_spool_take_little_memory(site: Site) -> None:
     long = service_line(" ".join(f"vm{number}.cpu.percent={number}.25%;90;95;0;100" for number in range(30_000)))
     assert len(long) > 1_000_000

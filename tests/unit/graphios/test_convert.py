@@ -328,6 +328,7 @@ def test_the_trace_ships_what_is_shipped(names: Names, perf: str) -> None:
     assert [(t.name, t.value) for t in traced if t.outcome == "shipped"] == [(p.name, p.value) for p in points]
 
 
+@pytest.mark.slow
 def test_memory_stays_bounded_with_ever_new_names() -> None:
     converter = Converter(Names(rewrite=((re.compile("z"), "y"),)))
     tracemalloc.start()
@@ -344,6 +345,7 @@ def test_memory_stays_bounded_with_ever_new_names() -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_a_line_of_megabytes_is_converted_in_little_memory() -> None:
     raw = service_line("x" * 40 + "=1;2;3 " + "some.metric.value=123.45ms;;; " * 70_000).rstrip("\n").encode()
     assert len(raw) > 2_000_000

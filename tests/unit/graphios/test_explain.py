@@ -149,6 +149,7 @@ def test_it_stops_at_max_lines_and_max_items_and_says_so(run, tmp_path):
     assert "m10" not in out
 
 
+@pytest.mark.slow
 def test_a_huge_line_and_an_endless_one_take_bounded_memory(run, tmp_path):
     item = b"m" * 200 + b"=1 "
     with (tmp_path / "huge").open("wb") as file:

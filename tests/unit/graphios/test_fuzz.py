@@ -237,6 +237,7 @@ def test_work_grows_as_the_length_of_a_line_and_not_faster(text: Callable[[int],
     assert many <= 5 * few + 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_line_of_megabytes_is_done(text: Callable[[int], str]) -> None:
     # What a line of Python hides (a search, an expression that backtracks) shows here: quadratic work would take long.

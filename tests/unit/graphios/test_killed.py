@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.unit.graphios.peers import Peer, peer
 from tests.unit.graphios.spool_lines import NOW, service_line
 
@@ -39,6 +41,7 @@ def received(carbon: Peer) -> set[str]:
     return {line.split(" ")[0] for line in lines}
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_it_loses_nothing(tmp_path: Path) -> None:
     spool = tmp_path / "spool"
     spool.mkdir()
@@ -66,6 +69,7 @@ def test_killed_at_any_moment_it_loses_nothing(tmp_path: Path) -> None:
     assert all(f"service-perfdata.{number}.large:1\t" in rejected for number in range(len(MOMENTS)))
 
 
+@pytest.mark.slow
 def test_killed_while_it_throws_the_window_away_it_goes_on_with_the_rest(tmp_path: Path) -> None:
     spool = tmp_path / "spool"
     spool.mkdir()

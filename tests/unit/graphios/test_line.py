@@ -240,6 +240,7 @@ def test_the_perfdata_of_a_very_long_line_is_not_copied() -> None:
     assert perfdata.obj is raw
 
 
+@pytest.mark.slow
 def test_what_is_remembered_is_bounded() -> None:
     reader = LineReader()
     for number in range(12_000):

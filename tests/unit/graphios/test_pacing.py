@@ -302,6 +302,7 @@ def test_a_kill_after_commit_loses_no_parked_line(tmp_path: Path) -> None:
     assert pacer.waiting == (5000, 5000)
 
 
+@pytest.mark.slow
 @settings(max_examples=count(25, 1000))
 @given(st.integers(0, 2**32))
 def test_whatever_dies_nothing_is_dropped_lost_or_overtaken(

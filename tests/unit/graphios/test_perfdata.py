@@ -202,6 +202,7 @@ def test_what_the_guidelines_allow_comes_back_exactly(items: list[tuple[str, str
             assert Decimal(value) == Decimal(number)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.lists(PIECES, min_size=1, max_size=30).map("".join))
 def test_a_long_text_is_parsed_in_pieces_with_the_same_result(text: str) -> None:

@@ -60,6 +60,7 @@ def test_sighup_while_a_receiver_hangs_gives_up_waiting(site: Site, carbon: Peer
             wait_for(lambda: lines(carbon) == ["web01.load.a"], "the file at the new receiver")
 
 
+@pytest.mark.slow
 def test_a_stop_takes_less_than_five_seconds_whatever_hangs(site: Site) -> None:
     for number in range(3):
         site.write(f"service-perfdata.{number}", service_line("a=1") * 10_000)

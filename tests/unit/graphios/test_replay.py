@@ -121,6 +121,7 @@ def test_a_memory_lost_during_the_replay_begins_it_anew(place: Place) -> None:
         wait_for(lambda: not ship.lanes[0].pending, "the end of it")
 
 
+@pytest.mark.slow
 def test_while_a_receiver_is_away_the_window_does_not_expire(place: Place) -> None:
     carbon = place.receiver()
     down, hours = False, 0.0

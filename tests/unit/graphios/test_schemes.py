@@ -127,6 +127,7 @@ def test_two_services_that_meet_in_one_name_are_reported_once() -> None:
     assert "web01, Disk_Space" in told[0]
 
 
+@pytest.mark.slow
 def test_what_is_remembered_is_bounded() -> None:
     namer = Namer(Names())
     for number in range(40_000):

@@ -17,6 +17,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     return Place(tmp_path, monkeypatch)
 
 
+@pytest.mark.slow
 def test_while_a_receiver_is_down_nothing_is_parsed_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed = []
     original = Converter.convert

@@ -193,6 +193,7 @@ def test_a_huge_file_a_directory_and_a_pipe_are_refused_at_once(capsys, tmp_path
 WRONG = [None, True, -1, 1e300, 10**400, "text", "\x1b[2J\n\t", [], [1, None, [[]]], {}, {"a": {"b": []}}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), [("trouble.json", []), ("calm.json", ["--json"])])
 def test_no_field_of_a_wrong_type_is_more_than_a_field_less(live, capsys, name, options):
     whole = recorded(name)

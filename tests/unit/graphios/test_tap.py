@@ -133,6 +133,7 @@ def test_compressed_output_that_is_cut_is_named_and_the_state_passes(tap: Tap) -
     assert list(tap.spool.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_bomb_is_refused_by_name(tap: Tap) -> None:
     done = tap.prints(compressed(b"\0" * 100_000_000), 1)
     assert done.returncode == 1
@@ -370,6 +371,7 @@ def test_a_script_without_its_package_is_one_line(tap: Tap, tmp_path: Path) -> N
     assert done.stdout.startswith(b"UNKNOWN: graphios-tap: its Python package does not work: ")
 
 
+@pytest.mark.slow
 def test_many_taps_at_once_lose_and_overwrite_nothing(tap: Tap) -> None:
     total, at_once = count(40, 5000), 20
     for start in range(0, total, at_once):
