@@ -25,7 +25,7 @@ from checks.node.arguments import read_names
 from checks.node.limits import StatusRules, StatusWarnings
 from checks.node.states import key_of, state_keys, states
 from checks.options import UsageError, telling
-from checks.output import clean_name, perfdata
+from checks.output import clean_name, host_port, perfdata
 from checks.plugin import (
     GAUGE,
     SEVERITIES,
@@ -178,7 +178,7 @@ class SeattleNode(Resource):
     def _judge(self, answered: Answered, keys: dict[PublicKey, str]) -> Iterator[Metric]:
         """Yield the node's counts, and what is expected of it."""
         opts, node, reply = self.opts, answered.node, answered.reply
-        where = trouble.place((answered.host, answered.port))
+        where = host_port(answered.host, answered.port)
         counts = report.count(node, self._owner)
         self.headline = report.headline(answered, counts)
         self._items = report.times(answered, opts) + report.figures(counts, opts)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from checks.output import DEFAULT_BUDGET
+from checks.output import DEFAULT_BUDGET, host_port
 from checks.ranges import RangeRules, compile_regex, parse_range
 
 Values = argparse.Namespace
@@ -40,7 +40,7 @@ class Server(NamedTuple):
 
     def __str__(self) -> str:
         """Return it as an operator writes it."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return host_port(self.host, self.port)
 
 
 class _Add(argparse.Action):

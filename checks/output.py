@@ -30,6 +30,11 @@ def clean_name(name: str) -> str:
     return name if _plain(name) else re.sub(_DIRTY_NAME, "?", name)
 
 
+def host_port(host: str, port: int) -> str:
+    """Return where a server listens, as an operator writes it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def label_part(raw: str) -> str:
     """Return `raw` as one part of a label: [A-Za-z0-9_-], not with _ first; where that changed it, a hash of the raw name keeps it apart.
 

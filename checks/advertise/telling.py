@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from checks.advertise.round_trip import Failure, Missing, WrongValue
+from checks.output import host_port
 from checks.seattle.advertise import Service, experimental_port_answers
 from checks.seattle.errors import EmptyAnswer, Malformed, NoAnswer, Refused
 from checks.seattle.nodes import ADDRESS, AFFIX, NAT, Followed, Name
@@ -16,8 +17,7 @@ _SIBLING_PATIENCE = 0.5
 def where(service: Service) -> str:
     """Return host and port as an operator writes them."""
     host = "127.0.0.1" if service.host == THIS_MACHINE else service.host
-    host = f"[{host}]" if ":" in host else host
-    return f"{host}:{service.port}"
+    return host_port(host, service.port)
 
 
 def told(failure: Failure, service: Service) -> str:

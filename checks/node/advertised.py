@@ -6,9 +6,9 @@ import contextlib
 import socket
 from typing import NamedTuple
 
-from checks.node.trouble import LOG, place
+from checks.node.trouble import LOG
 from checks.options import Server
-from checks.output import clean_name
+from checks.output import clean_name, host_port
 from checks.seattle.advertise import TcpAdvertise
 from checks.seattle.errors import SeattleError
 from checks.seattle.nodemanager import Answered
@@ -90,4 +90,4 @@ def _shown(name: Name) -> str:
 
 
 def _at(answered: Answered) -> str:
-    return place((answered.host, answered.port))
+    return host_port(answered.host, answered.port)

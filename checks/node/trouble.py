@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from checks.output import clean_text
+from checks.output import clean_text, host_port
 from checks.seattle.errors import EmptyAnswer, Malformed, NoAnswer, Refused, SeattleError, Unreachable, Unresolvable
 from checks.seattle.nodemanager import Target, Told
 
@@ -43,14 +43,10 @@ def others(failures: Mapping[Target, SeattleError | None]) -> list[str]:
     """Return a line for each place that neither refused nor is the node manager."""
     waiting = "took the connection and has not answered yet"
     return [
-        f"{place(target)}: {error or waiting}" for target, error in failures.items() if not isinstance(error, Refused)
+        f"{host_port(*target)}: {error or waiting}"
+        for target, error in failures.items()
+        if not isinstance(error, Refused)
     ]
-
-
-def place(target: Target) -> str:
-    """Return host:port."""
-    host, port = target
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _most_telling(failures: dict[Target, SeattleError]) -> Target:
@@ -65,7 +61,7 @@ def _rank(error: SeattleError) -> int:
 
 def _all_refused(targets: list[Target]) -> str:
     if len(targets) == 1:
-        return f"{place(targets[0])} refuses connections: no node manager runs there, start it (start_seattle.sh)"
+        return f"{host_port(*targets[0])} refuses connections: no node manager runs there, start it (start_seattle.sh)"
     hosts = " and ".join(dict.fromkeys(host for host, _ in targets))
     ports = {port for _, port in targets}
     which = f"all {len(ports)} known ports refuse" if len(ports) > 1 else f"port {targets[0][1]} refuses"
@@ -73,7 +69,7 @@ def _all_refused(targets: list[Target]) -> str:
 
 
 def _one(target: Target, error: SeattleError) -> str:
-    where, said = place(target), clean_text(str(error))
+    where, said = host_port(*target), clean_text(str(error))
     if isinstance(error, Told):
         return f"{where} answers GetVessels with {said}; {LOG}"
     if isinstance(error, NoAnswer):

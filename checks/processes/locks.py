@@ -44,10 +44,7 @@ class Status(NamedTuple):
 
 def ask(port: int, until: float) -> Status:
     """Return the lock server's status. `until` is a moment of time.monotonic(). Raises web.WebError."""
-    import xmlrpc.client  # noqa: F401  # what web imports when it is first needed is not the server's time
-
-    import checks.web.transport  # noqa: F401
-
+    web.load()
     url = f"http://{HOST}:{port}/"
     started = time.monotonic()
     try:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
+from checks.output import host_port
+
 _LONGEST_URL = 2000
 
 
@@ -34,5 +36,4 @@ def folder_url(text: str) -> str:
 def place(url: str) -> str:
     """Return host:port of a URL, as the first line names a server."""
     parts = urlsplit(url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+    return host_port(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))

@@ -6,6 +6,7 @@ import os
 import time
 
 from checks.deadline import stage
+from checks.output import host_port
 from checks.seattle.dns import FORMERR, NXDOMAIN, SERVFAIL, Answer, NameServer, rcode_name
 from checks.seattle.errors import NoAnswer, Refused, SeattleError, Unresolvable
 from checks.seattle.peers import own_address
@@ -131,7 +132,7 @@ class Lookups:
             raise
 
     def _connected(self, host: str) -> NameServer:
-        self.where = f"[{host}]:{self._port}" if ":" in host else f"{host}:{self._port}"
+        self.where = host_port(host, self._port)
         try:
             with stage(f"looking up the address of {host}"):
                 return NameServer(host, self._port)
