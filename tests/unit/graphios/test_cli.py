@@ -36,10 +36,10 @@ class Site:
         )
 
     def write(self, name: str, text: str, age: float = 60) -> Path:
-        path = self.spool / name
+        path = self.spool / f".{name}"  # then renamed, as Nagios's `mv` does: a daemon may be watching
         path.write_bytes(text.encode("utf-8", "surrogateescape"))
         os.utime(path, (time.time() - age, time.time() - age))
-        return path
+        return path.rename(self.spool / name)
 
     def argv(self, *options: str) -> list[str]:
         return [sys.executable, "-m", "graphios.cli", "--config", str(self.config), *options]
