@@ -5,16 +5,14 @@ Fields may be missing, because an older graphios has fewer; what is there must b
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
-from checks.deadline import BadInput, stage
+from checks.deadline import BadInput
 from checks.output import clean_name
+from checks.sources import read_file, read_json
 
 VERSION = 1
 _LARGEST = 16 << 20
@@ -84,30 +82,13 @@ BACKEND_SOMETIMES = {
 
 def read(path: Path) -> bytes | None:
     """Return the bytes of the document, or None where there is none. Raises CheckError where it can't be read."""
-    with stage(f"reading {clean_name(str(path))}"):
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise BadInput(f"{clean_name(str(path))} is not a regular file")
-            if status.st_size > _LARGEST:
-                raise BadInput(f"{clean_name(str(path))} is larger than {_LARGEST} bytes")
-            return os.pread(descriptor, _LARGEST, 0)
-        finally:
-            os.close(descriptor)
+    found = read_file(path, _LARGEST)
+    return found.data if found else None
 
 
 def parse(text: bytes) -> Document:
     """Return the records in `text`. Raises BadInput."""
-    try:
-        found = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
-    except RecursionError:
-        raise BadInput("the status document is nested too deeply") from None
-    except ValueError as error:
-        raise BadInput(f"the status document is damaged or cut: {' '.join(str(error).split())[:100]}") from None
+    found = read_json(text, "the status document")
     whole = _Fields(found, "the status document")
     if whole.whole("version", None) != VERSION:
         raise BadInput(f"the status document is not of version {VERSION}, the one this check knows")
@@ -230,14 +211,3 @@ class _Fields:
 
     def _wrong(self, key: str) -> BadInput:
         return BadInput(f"{clean_name(key[:60])!r} of the status document is not what graphios writes")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key occurs twice")
-    return found
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")

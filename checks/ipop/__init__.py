@@ -1,0 +1,1 @@
+"""The links of an IPOP or EdgeVPN overlay, from every generation that can be read: records, readers, traffic, report."""

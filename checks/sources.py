@@ -1,0 +1,98 @@
+"""What checks read from files and servers they don't trust: bounded regular files, and strict JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+from checks.deadline import BadInput, stage
+from checks.output import clean_name
+
+# Beyond this a float of JSON is no measurement, and a sum of two could be infinite.
+_HIGHEST = 1e18
+
+
+class Contents(NamedTuple):
+    """A file's bytes, and when it was changed last (epoch seconds)."""
+
+    data: bytes
+    changed: float
+
+
+def read_file(path: Path, largest: int) -> Contents | None:
+    """Return a regular file of at most `largest` bytes, or None where there is none. Raises CheckError, never waits for a writer of a pipe."""
+    with stage(f"reading {clean_name(str(path))}"):
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise BadInput(f"{clean_name(str(path))} is not a regular file")
+            if status.st_size > largest:
+                raise BadInput(f"{clean_name(str(path))} is larger than {largest} bytes")
+            return Contents(os.pread(descriptor, largest, 0), status.st_mtime)
+        finally:
+            os.close(descriptor)
+
+
+def read_json(data: bytes, what: str, *, nan_is_null: bool = False) -> Any:
+    """Return the JSON document in `data` (UTF-8; RFC 8259). Raises BadInput, which calls it `what`.
+
+    A key that occurs twice is refused: which of the two is meant nobody knows. So is what only Python takes for a number (NaN, Infinity),
+    unless `nan_is_null`: then that one value counts as unknown.
+    """
+    try:
+        return json.loads(
+            data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_null if nan_is_null else _no_constant
+        )
+    except RecursionError:
+        raise BadInput(f"{what} is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{what} is not UTF-8") from None
+    except ValueError as error:
+        raise BadInput(f"{what} is damaged or cut: {' '.join(str(error).split())[:100]}") from None
+
+
+def number(value: object) -> float | None:
+    """Return a finite JSON number as it is; None for everything else (true is no number)."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_HIGHEST < value < _HIGHEST:
+        return None
+    return value
+
+
+def count(value: object) -> int | None:
+    """Return a whole JSON number from 0 up to 64 bits; None for everything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1 << 64:
+        return None
+    return int(value) if math.trunc(value) == value else None
+
+
+def text(value: object, longest: int = 300) -> str:
+    """Return a JSON text, cut after `longest` characters; "" for everything else."""
+    return value[:longest] if isinstance(value, str) else ""
+
+
+def table(value: object) -> dict[str, Any]:
+    """Return a JSON object; an empty one for everything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _null(_: str) -> None:
+    return None

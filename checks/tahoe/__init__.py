@@ -1,0 +1,1 @@
+"""Tahoe-LAFS nodes and grids: what their web ports and the stats gatherer tell, as records, and what follows from it."""

@@ -1,0 +1,1 @@
+"""Doubles of what an IPOP check reads."""

@@ -1,0 +1,1 @@
+"""Doubles of what a Tahoe-LAFS check asks."""
