@@ -368,6 +368,7 @@ def test_without_verbose_no_name_is_looked_up(nodes):
     assert len(nodes.requests) == 3
 
 
+@pytest.mark.slow
 def test_a_thousand_nodes_that_can_not_be_looked_up_cost_no_more_than_the_deadline(nodes):
     nodes.manners = ["whole"] * 3
     nodes.manner = "silent"

@@ -364,6 +364,7 @@ def test_the_child_brings_back_numbers_and_errors(stand):
     }
 
 
+@pytest.mark.slow
 def test_hung_mounts_cost_themselves_only_wherever_they_stand(stand):
     paths = [f"/{number}" for number in range(60)]
     stand.hung = {"/0", "/7", "/8", "/9", "/30", "/59"}

@@ -151,6 +151,7 @@ def test_crit_every_way_not_to_answer(check, double, manner, said):
     assert check("-t", "0.3" if manner == "silent" else "10") == (2, f"INSTALLER_BUILDER CRITICAL - {said}\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("manner", ["drip", "pieces"])
 def test_ok_a_slow_network(check, double, manner):
     double.manner = manner

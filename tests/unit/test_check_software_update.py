@@ -323,6 +323,7 @@ def test_crit_a_file_that_is_not_what_metainfo_says(check, updates, change, said
     assert "site: nmmain.py" in text
 
 
+@pytest.mark.slow
 def test_crit_a_file_that_never_comes(check, updates):
     updates.manners["nmAPI.py"] = "silent"
     code, text = check("-t", "2")
@@ -400,6 +401,7 @@ def many(double, number):
     double.sign()
 
 
+@pytest.mark.slow
 def test_ok_a_sample_of_many_files(check, updates):
     many(updates, 30)
     for argv, checked in ([], 20), (["--files", "5"], 5), (["--files", "30"], 30), (["--files", "all"], 30):
@@ -455,6 +457,7 @@ def test_ok_a_large_file_on_its_way_when_time_is_up_is_no_alarm(check, updates, 
     assert figures(text)["files.checked"] == 3
 
 
+@pytest.mark.slow
 def test_ten_thousand_files_and_an_empty_installation_fit(check, updates, tmp_path):
     updates.files = {f"folder/some-file-{n:05}.py": b"" for n in range(10_000)}
     updates.sign()

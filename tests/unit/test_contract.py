@@ -557,6 +557,7 @@ JUNK = [
 ]
 
 
+@pytest.mark.slow
 @every_check
 def test_the_callable_form_never_raises_whatever_the_options(name, fill):
     check = the_check(name)
@@ -632,6 +633,7 @@ HANGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hang", HANGS.values(), ids=HANGS.keys())
 def test_the_deadline_holds_in_a_c_call_and_in_a_backtracking_expression(tmp_path, hang):
     (tmp_path / "check_hang.py").write_text(
@@ -662,6 +664,7 @@ def _imports(path: Path) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("room", "other"), [("checks", "graphios"), ("graphios", "checks")])
 def test_checks_and_shipper_share_only_text(room, other):
     files = [path for path in (ROOT / room).rglob("*.py") if "engine" not in path.parts]

@@ -149,6 +149,7 @@ def test_the_time_when_the_counters_arrived_counts(clock):
     assert kept.rate(kept.previous("web01", "1")["cpu"], 100) == 5.0
 
 
+@pytest.mark.slow
 @given(
     readings=READINGS,
     bits=st.sampled_from([None, 32, 64]),

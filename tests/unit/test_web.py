@@ -156,6 +156,7 @@ def test_a_failure_has_its_name(kind, text, script):
     assert fails(kind, script).startswith(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("manner", ["drip", "pieces"])
 def test_an_answer_in_pieces_is_put_together(manner):
     with Peer(answer(b"x" * 600), manner=manner) as peer:
@@ -190,6 +191,7 @@ def forever(piece: bytes, before: bytes = b"") -> Callable[[socket.socket], None
     return send
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "script"),
     [

@@ -44,6 +44,7 @@ def test_a_name_without_address() -> None:
         carbon(2003, "no-such-host.invalid").deliver(LINES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [LINES, ONE], ids=["large", "small"])
 def test_a_receiver_that_accepts_nothing_acknowledged_nothing(batch: list[str]) -> None:
     with deaf() as port, pytest.raises(DeliveryError, match=r"takes no data|does not acknowledge"):

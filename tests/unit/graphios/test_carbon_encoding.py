@@ -77,6 +77,7 @@ def test_many_metrics_and_long_names_make_frames_carbon_takes() -> None:
     assert [name[0] for name, _ in unpickled(frames(huge))] == ["y", "z"]
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(

@@ -164,6 +164,7 @@ def test_dry_run_shows_lines_and_rejects_and_touches_nothing(site: Site) -> None
     assert not site.rejects.exists()
 
 
+@pytest.mark.slow
 def test_a_file_that_is_still_written_is_left_alone(site: Site) -> None:
     site.write("service-perfdata.1", service_line("a=1") + "DATATYPE::SERVICEPERF", age=0)
     with peer() as carbon:
@@ -175,6 +176,7 @@ def test_a_file_that_is_still_written_is_left_alone(site: Site) -> None:
     assert site.files() == ["service-perfdata.1"]
 
 
+@pytest.mark.slow
 def test_hostile_files_never_stop_the_work_or_reach_carbon(site: Site) -> None:
     site.write(
         "service-perfdata.binary", os.urandom(200_000).replace(b"::", b"").decode("utf-8", "surrogateescape"), 90
@@ -253,6 +255,7 @@ def test_a_line_of_a_megabyte_and_a_large_spool_take_little_memory(site: Site) -
     assert kilobytes < 64 * 1024
 
 
+@pytest.mark.slow
 def test_mistakes_are_one_line(site: Site, tmp_path: Path) -> None:
     done = site.run("--bogus")
     assert (done.returncode, done.stdout) == (3, "")

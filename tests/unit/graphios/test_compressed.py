@@ -62,6 +62,7 @@ def test_every_damaged_byte_is_noticed() -> None:
             expand(bytes(damaged))
 
 
+@pytest.mark.slow
 def test_a_bomb_costs_bounded_memory() -> None:
     bomb = compress(b"\0" * (64 * 1024 * 1024), size=1000)
     tracemalloc.start()

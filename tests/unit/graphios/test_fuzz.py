@@ -97,6 +97,7 @@ def mutated(source: random.Random) -> str:
     return text
 
 
+@pytest.mark.slow
 def test_the_parsers_agree_on_mutated_lines() -> None:
     source = random.Random(20261121)
     for _ in range(count(2000, 300_000)):
@@ -130,6 +131,7 @@ def test_the_quick_parser_agrees_on_what_it_takes(whole: bool) -> None:
     assert taken > 100
 
 
+@pytest.mark.slow
 def test_lines_of_known_hosts_and_services_come_to_the_same_as_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     source = random.Random(20261125)
     pairs = [(Converter(names), Converter(names)) for names in SETTINGS]
@@ -147,6 +149,7 @@ def test_lines_of_known_hosts_and_services_come_to_the_same_as_new_ones(monkeypa
         assert quick.skipped == careful.skipped, raw
 
 
+@pytest.mark.slow
 def test_the_parsers_agree_on_long_mutated_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     # Pieces as short as they can be; every item of a seed fits in.
     monkeypatch.setattr(perfdata, "CHUNK", 4096)
@@ -162,6 +165,7 @@ def test_the_parsers_agree_on_long_mutated_texts(monkeypatch: pytest.MonkeyPatch
         assert [item for _, _, some in pieces for item in some] == unknown
 
 
+@pytest.mark.slow
 def test_no_mutated_line_breaks_a_converter_or_makes_it_send_what_carbon_would_not_take() -> None:
     source = random.Random(20261123)
     converters = [Converter(names, takes) for names in SETTINGS for takes in (LINES, POINTS)]
@@ -230,6 +234,7 @@ def converted(raw: bytes) -> Iterator[object]:
         yield from rejects
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_work_grows_as_the_length_of_a_line_and_not_faster(text: Callable[[int], str]) -> None:
     small, large = (service_line(text(n)).rstrip("\n").encode() for n in (1500, 6000))

@@ -27,6 +27,7 @@ def lines(carbon: Peer) -> list[str]:
     return [line.split(" ")[0] for line in b"".join(carbon.received).decode().splitlines()]
 
 
+@pytest.mark.slow
 def test_sighup_reads_the_configuration_again_and_a_wrong_one_is_refused(site: Site, carbon: Peer) -> None:
     more = "[self]\ninterval_seconds = 0\n[names]\nbase = {}\n"
     site.configure(carbon.port, more.format("one"))
@@ -90,6 +91,7 @@ def test_standard_input_is_delivered_to_its_end(site: Site, carbon: Peer) -> Non
     assert "cut off" in site.rejects.read_text(encoding="ascii")
 
 
+@pytest.mark.slow
 def test_standard_input_waits_for_a_receiver_that_is_away(site: Site) -> None:
     port = closed_port()
     config = (

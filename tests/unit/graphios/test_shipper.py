@@ -45,6 +45,7 @@ def test_pauses_grow_up_to_the_longest(place: Place) -> None:
     ship.close()
 
 
+@pytest.mark.slow
 def test_many_small_files_share_a_delivery_and_a_large_one_takes_several(place: Place) -> None:
     for number in range(200):
         place.write(f"service-perfdata.{number}", service_line(f"a{number}=1"))

@@ -82,6 +82,7 @@ def test_a_position_of_a_file_that_is_gone_says_nothing_about_one_that_gets_its_
     assert labels(place.receiver()) == ["a0", "a1", "a2", "b0", "b1", "b2"]
 
 
+@pytest.mark.slow
 def test_a_file_that_grows_after_it_left_the_spool_is_shipped_whole(place: Place) -> None:
     path = place.spool / "service-perfdata.1"
     with place.running(), path.open("w") as writer:

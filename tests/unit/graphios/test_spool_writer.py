@@ -26,6 +26,7 @@ def test_what_is_written_is_what_graphios_reads(tmp_path: Path) -> None:
     assert (line.timestamp, line.perfdata) == (NOW, "x=1 HOSTNAME::victim y=2")
 
 
+@pytest.mark.slow
 def test_names_never_collide(tmp_path: Path) -> None:
     names = {spool_writer.write(os.fsencode(tmp_path), b"x\n", "host") for _ in range(500)}
     assert len(names) == 500

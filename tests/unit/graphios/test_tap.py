@@ -230,6 +230,7 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deaf", [False, True], ids=["plain", "ignores-term"])
 @pytest.mark.parametrize("group", [False, True], ids=["tap-alone", "group"])
 def test_ending_the_tap_ends_the_command(tap: Tap, tmp_path: Path, deaf: bool, group: bool) -> None:

@@ -141,6 +141,7 @@ words = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(st.lists(words) | st.lists(st.text(max_size=4)))
 def test_any_arguments_are_taken_and_only_what_stands_there_is_run(found):

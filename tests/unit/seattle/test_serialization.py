@@ -71,6 +71,7 @@ def test_known_values(value, data):
     assert kinds(loads(data)) == kinds(value)
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES)
 @given(values)
 def test_what_is_serialized_comes_back_the_same(value):

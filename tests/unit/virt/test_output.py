@@ -157,6 +157,7 @@ def test_essentials_of_every_guest_come_before_detail_of_any(tmp_path):
     assert int(every) == len(run(tmp_path, [guest(f"guest{number:02}") for number in range(20)]).perfdata)
 
 
+@pytest.mark.slow
 def test_no_value_is_truncated_at_any_budget(tmp_path):
     guests = [guest(f"guest{number:02}") for number in range(12)]
     whole = run(tmp_path, guests).perfdata
