@@ -254,7 +254,9 @@ def _examples(checks: Sequence[Check], settings: Settings) -> str:
     ]
     everywhere = [group(command.name) for command in first if not command.server]
     only_there = [group(command.name) for command in first if command.server]
-    wide = [group(command.name) for check in checks for command in check.commands if command.tap]
+    wide = [
+        group(command.name) for check in checks for command in check.commands if command.tap and not command.special
+    ]
     node = {
         "use": "testbed-host",
         "host_name": "node1",

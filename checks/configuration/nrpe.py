@@ -58,7 +58,7 @@ def _snippet(check: Check, settings: Settings) -> str:
         "",
         "Goes to /etc/nagios/nrpe.d/ of each node it looks at; then: systemctl reload nagios-nrpe-server",
         "Arguments are fixed: Debian's NRPE takes none from the network. Thresholds of your own: make this file with",
-        f"  testbed-checks config nrpe --arguments {check.name}='OPTIONS'",
+        f"  testbed-checks config nrpe --arguments {check.name}='OPTIONS'{_or_of_one(check)}",
         f"or define a command with a name of your own in another file. {settings.bindir}/{check.name} --help lists the options.",
         "No sudo: the check runs as NRPE's own user and needs no privileges.",
     ]
@@ -74,6 +74,11 @@ def _snippet(check: Check, settings: Settings) -> str:
             ]
             blocks.append(_block(why, list(parts(check, command, settings.parts)), check, settings))
     return "\n".join(blocks)
+
+
+def _or_of_one(check: Check) -> str:
+    others = [command.name for command in check.commands if command.name != check.name]
+    return f" (for all of its commands, {others[0]}='OPTIONS' for one)" if others else ""
 
 
 def profile(checks: Sequence[Check], settings: Settings) -> str:

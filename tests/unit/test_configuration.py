@@ -227,6 +227,7 @@ def test_what_must_not_run_often_or_only_on_special_hosts_does_not(tmp_path: Pat
     commands = (
         Command("check_thing", "-w 3", "it", network="-H '$HOSTADDRESS$' -w 4", special=True, interval=300),
         Command("check_thing_daily", "", "it again", special=True, interval=86400),
+        Command("check_thing_all", "--compress", "all of it", special=True, tap=True),
     )
     thing = Check(Thing, (Measure("n.a", "c", COUNTER, "x"),), commands=commands)
     thing.name = "check_thing"
@@ -237,15 +238,16 @@ def test_what_must_not_run_often_or_only_on_special_hosts_does_not(tmp_path: Pat
     assert re.findall(r"^  check_command +(.*)", text, re.MULTILINE) == [
         "testbed-check_thing",
         "testbed-nrpe!check_thing_daily",
+        "testbed-tap-nrpe!check_thing_all",
     ]
     assert re.findall(r"(?:check|retry)_interval +(.*)", text) == ["5", "1", "1440", "15"]
-    assert re.findall(r"hostgroup_name +(\S+)\n}", text) == ["testbed-check_thing", "testbed-check_thing_daily"]
+    assert re.findall(r"hostgroup_name +(\S+)\n}", text) == [f"testbed-{one.name}" for one in commands]
     schemas = graphite.files([thing], DEFAULTS)["storage-schemas.conf"]
     kept = re.findall(r"^pattern = (.*)\nretentions = (.*)$", schemas, re.MULTILINE)
     assert [next(kept for pattern, kept in kept if re.match(pattern, f"testbed.h.{postfix}.n.a")) for postfix in (
         "thing", "thing_daily", "disk")] == ["300s:30d,3600s:730d", "86400s:730d", "60s:7d,600s:90d,3600s:730d"]  # fmt: skip
     aggregation = graphite.files([thing], DEFAULTS)["storage-aggregation.conf"]
-    assert r"\.(thing|thing_daily)\.n\.(a)$" in aggregation
+    assert r"\.(thing|thing_daily|thing_all)\.n\.(a)$" in aggregation
 
 
 def test_a_file_says_how_to_make_it_again() -> None:

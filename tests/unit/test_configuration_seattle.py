@@ -17,7 +17,14 @@ CHECKS = all_checks()
 KNOWN = seattle.commands_of(CHECKS)
 STANDARD = {seattle.PING, seattle.HTTP, seattle.NRPE}
 GUIDE = (ROOT / "nagios-config/seattle/README.md").read_text(encoding="utf-8")
-SEATTLES = [command for check in CHECKS if all(one.special for one in check.commands) for command in check.commands]
+# Of other hosts of one kind: overlays and grids.
+ELSEWHERE = ("check_ipop_links", "check_tahoe")
+SEATTLES = [
+    command
+    for check in CHECKS
+    if all(one.special for one in check.commands) and check.name not in ELSEWHERE
+    for command in check.commands
+]
 
 
 def definitions(text: str, kind: str) -> list[dict[str, str]]:
