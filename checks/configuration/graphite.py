@@ -21,7 +21,7 @@ _BYTES_PER_POINT = 12
 _HOUR = 3600
 _SERIES_OF_A_GUEST = "about 60, and 14 more for each further disk"
 # Numbers that stand for a word: the mean of "running" and "shut off" means nothing.
-_CODES = ("state", "reason")
+_CODES = ("state", "reason", "connection")
 
 
 def files(checks: Sequence[Check], settings: Settings) -> dict[str, str]:

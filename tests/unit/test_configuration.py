@@ -399,7 +399,7 @@ def test_points_are_kept_at_the_interval_of_the_checks_and_thinned_out_by_their_
             )
             assert re.match(schemas["testbed"]["pattern"], series)
             method = next(rule["aggregationMethod"] for rule in rules if re.search(rule["pattern"], series))
-            code = measure.label.rpartition(".")[2] in ("state", "reason")
+            code = measure.label.rpartition(".")[2] in ("state", "reason", "connection")
             assert method == ("last" if measure.kind == COUNTER or code else "average"), series
 
 
