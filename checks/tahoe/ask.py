@@ -17,18 +17,31 @@ from checks.tahoe.storage import Storage
 
 LARGEST = 16 << 20
 """What is read of one answer, bytes: 10,000 servers with a long failure each."""
-_Parsed = TypeVar("_Parsed")
+_WELCOME, _STATISTICS, _STORAGE = "/?t=json", "/statistics?t=json", "/storage?t=json"
+_Record = TypeVar("_Record")
 
 
 class NodeError(Exception):
     """What keeps a node from being looked at; the text names host and port and says what to do.
 
-    `known` is False where nothing is known about the node itself.
+    `known` is False where nothing is known about the node itself. `question` is what was asked and `short` what went wrong with it;
+    `page` is the answer, where one came that is of no use.
     """
 
-    def __init__(self, text: str, *, known: bool = True) -> None:
+    def __init__(
+        self, text: str, question: str, short: str, *, known: bool = True, page: web.Page | None = None
+    ) -> None:
         super().__init__(text)
-        self.known = known
+        self.question, self.short, self.known, self.page = question, short, known, page
+
+    @property
+    def is_untold(self) -> bool:
+        """Whether a healthy node answers so: one without a storage service, or too old to have this as JSON."""
+        if self.page is None or self.question == _STATISTICS:
+            return False
+        if self.page.status == 500:
+            return self.question == _STORAGE
+        return self.page.status == 404 or (self.page.status == 200 and self.page.body.lstrip().startswith(b"<"))
 
 
 class Answer(NamedTuple):
@@ -40,101 +53,97 @@ class Answer(NamedTuple):
     statistics: Statistics | None = None
     storage: Storage | None = None
     troubles: tuple[str, ...] = ()
-    """what it should have told but did not, for the operator"""
+    """what it should have told but did not, because it is sick: "/statistics?t=json: no complete answer in time" """
+    untold: tuple[str, ...] = ()
+    """what its version or its configuration does not tell: "/storage?t=json: HTTP 500" """
 
     @property
     def kind(self) -> str:
-        """What it is: "introducer", "storage node" or "client"."""
+        """What it is: "introducer", "storage node" or "client"; "node" where its statistics did not come."""
         if self.introductions:
             return "introducer"
-        return "storage node" if self.storage or (self.statistics and self.statistics.stores) else "client"
+        if not self.statistics:
+            return "node"
+        return "storage node" if self.statistics.stores else "client"
+
+    def without(self, error: NodeError) -> Answer:
+        """Return the answer with what is missing from it named."""
+        if error.is_untold:
+            return self._replace(untold=(*self.untold, error.short))
+        return self._replace(troubles=(*self.troubles, error.short))
 
 
 def node(url: str, until: float) -> Answer:
     """Return all that the node at `url` (a folder, with / at its end) tells; waiting ends at `until` of time.monotonic().
 
-    Raises NodeError where the first question gets no answer, or neither does what a node is known by. Later ones that fail are `troubles`.
+    Raises NodeError where the first question gets no answer, or nothing that comes is Tahoe-LAFS's. What fails later is among `troubles`.
     """
-    answer = grid(url, until, old=True)
+    first = None
+    try:
+        answer = grid(url, until)
+    except NodeError as error:
+        if error.page is None:
+            raise
+        first, answer = error, Answer(error.page.seconds).without(error)
     if answer.introductions:
         return answer
-    troubles = list(answer.troubles)
     try:
-        numbers = _asked(url, "statistics?t=json", until, statistics.read)[0]
-    except _Missing as error:
-        if not answer.welcome:
-            raise NodeError(f"{web.place(url)} answers, but not as Tahoe-LAFS: is --url a node's web port?") from error
-        return answer._replace(troubles=(*troubles, str(error)))
+        numbers, _ = _asked(url, _STATISTICS, until, statistics.read)
+    except NodeError as error:
+        if first:
+            raise first from error
+        return answer.without(error)
     answer = answer._replace(statistics=numbers)
     if not numbers.stores:
-        return answer  # it would answer with HTTP 500, and a traceback in its log
+        return answer  # it would answer the next with HTTP 500, and write a traceback to its log
     try:
-        found = _asked(url, "storage?t=json", until, storage.read)[0]
-    except _Missing as error:
-        # What has storage statistics but no such page is no trouble: 500 is how a node says "no storage service".
-        return answer if error.status in (404, 500) else answer._replace(troubles=(*troubles, str(error)))
-    return answer._replace(storage=found)
+        return answer._replace(storage=_asked(url, _STORAGE, until, storage.read)[0])
+    except NodeError as error:
+        return answer.without(error)
 
 
-def grid(url: str, until: float, *, old: bool = False) -> Answer:
-    """Return only what a client knows of its grid, or an introducer; see `node`.
-
-    Raises NodeError, but where `old` not for an answer that is no JSON: nodes before 1.13 have only a web page there.
-    """
-    try:
-        found, seconds = _asked(url, "?t=json", until, welcome.read)
-    except _Missing as error:
-        if not error.page or error.status >= 400 or not old:
-            raise error.as_error(url) from error
-        return Answer(error.page.seconds, troubles=(str(error),))
+def grid(url: str, until: float) -> Answer:
+    """Return only what a client knows of its grid, or an introducer of its nodes; see `node`. Raises NodeError."""
+    found, seconds = _asked(url, _WELCOME, until, welcome.read)
     if isinstance(found, Introductions):
         return Answer(seconds, introductions=found)
     return Answer(seconds, welcome=found)
 
 
-class _Missing(Exception):
-    """A question that was not answered as it should; `page` is an answer that came."""
-
-    def __init__(self, text: str, page: web.Page | None = None, cause: web.WebError | None = None) -> None:
-        super().__init__(text)
-        self.page, self.cause = page, cause
-
-    @property
-    def status(self) -> int:
-        return self.page.status if self.page else 0
-
-    def as_error(self, url: str) -> NodeError:
-        """Return what it means for the node as a whole."""
-        place = web.place(url)
-        match self.cause:
-            case web.Unresolvable():
-                return NodeError(f"{place}: {self.cause}", known=False)
-            case web.Refused():
-                return NodeError(f"{place} refuses connections: start the node, or see web.port in its tahoe.cfg")
-            case web.Unreachable() | web.Untrusted():
-                return NodeError(f"{place}: {self.cause}")
-            case web.NoAnswer():
-                return NodeError(f"{place} takes connections but never answers: the node hangs, restart it")
-            case web.EmptyAnswer():
-                return NodeError(f"{place} closes connections without an answer: see the node's log")
-            case web.Incomplete():
-                return NodeError(f"{place}: {clean_name(str(self.cause))}: see the node's log")
-        if self.cause or self.status < 400:
-            return NodeError(f"{place}: {clean_name(str(self))}: is --url a node's web port?")
-        return NodeError(f"{place} answers HTTP {self.status}: see the node's log, and whether --url is its web port")
-
-
-def _asked(url: str, question: str, until: float, read: Callable[[bytes, str], _Parsed]) -> tuple[_Parsed, float]:
-    """Return what one question is answered with, and the seconds it took. Raises _Missing."""
-    name = f"/{question}"
-    with stage(f"asking {web.place(url)} for {name}"):
+def _asked(url: str, question: str, until: float, read: Callable[[bytes, str], _Record]) -> tuple[_Record, float]:
+    """Return what one question is answered with, and the seconds it took. Raises NodeError."""
+    place = web.place(url)
+    with stage(f"asking {place} for {question}"):
         try:
-            page = web.get(url + question, until, LARGEST)
+            page = web.get(url.rstrip("/") + question, until, LARGEST)
         except web.WebError as error:
-            raise _Missing(f"{name}: {error}", cause=error) from error
-    if page.status != 200:
-        raise _Missing(f"{name}: HTTP {page.status}", page)
+            known = not isinstance(error, web.Unresolvable)
+            short = f"{question}: {clean_name(str(error))}"
+            raise NodeError(f"{place} {_failure(error)}", question, short, known=known) from error
+    if page.status >= 400:
+        said = f"answers HTTP {page.status}: see the node's log, and whether --url is its web port"
+        raise NodeError(f"{place} {said}", question, f"{question}: HTTP {page.status}", page=page)
     try:
-        return read(page.body, name), page.seconds
+        if page.status != 200:
+            raise BadInput(f"{question}: HTTP {page.status}")
+        return read(page.body, question), page.seconds
     except BadInput as error:
-        raise _Missing(str(error), page) from error
+        said = f"answers, but not as Tahoe-LAFS ({error}): is --url the web port of a node?"
+        raise NodeError(f"{place} {said}", question, str(error), page=page) from error
+
+
+def _failure(error: web.WebError) -> str:
+    """Return what it means for a node, with what to do."""
+    match error:
+        case web.Refused():
+            return "refuses connections: start the node, or see web.port in its tahoe.cfg"
+        case web.NoAnswer():
+            return "takes connections but never answers: the node hangs, restart it"
+        case web.EmptyAnswer():
+            return "closes connections without an answer: see the node's log"
+        case web.Incomplete():
+            return f"does not answer to the end ({clean_name(str(error))}): see the node's log"
+        case web.Malformed() | web.TooLarge():
+            return f"answers, but not as Tahoe-LAFS ({clean_name(str(error))}): is --url the web port of a node?"
+        case _:
+            return f"can't be asked: {clean_name(str(error))}"

@@ -185,6 +185,12 @@ LATENCIES = (
     Measure("latency.<operation>.<percentile>", "s", GAUGE, "time that 50 % of them kept below (p50), p90, p99, p99_9"),
     Measure("latency.<operation>.samples", "", GAUGE, "how many operations these times are of, 1,000 at most"),
 )
+SHARES = (
+    Measure("shares.count", "", GAUGE, "shares it holds, counted by its lease checker twice a day"),
+    Measure("shares.size", "B", GAUGE, "what they take on disk: what `storage.consumed` once was"),
+    Measure("shares.corrupt", "", GAUGE, "of these, shares that could not be read"),
+    Measure("shares.checked_age", "s", GAUGE, "time since all shares had been looked at"),
+)
 
 
 def measures() -> tuple[Measure, ...]:
