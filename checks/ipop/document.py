@@ -1,0 +1,108 @@
+"""Documents of IPOP's and EdgeVPN's controllers and of their visualizer, from a file or a web server, told apart by what they hold."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from checks.deadline import BadInput, CheckError
+from checks.ipop import visualizer, vizdata
+from checks.ipop.records import Reading
+from checks.output import clean_name
+from checks.sources import read_file, read_json
+
+LARGEST = 48 * 1024 * 1024
+"""Bytes of a document, expanded: 10,000 links of the visualizer's take 22 million."""
+# How long a file that can't be read is given to be whole: who writes it may be doing so.
+_RETRY = 0.1
+# Seconds by which a document may be older than its file: copied by cron, and clocks that differ.
+_LATE = 300.0
+
+
+def read(source: str, until: float) -> Reading:
+    """Return the links of the document in a file, or at an http or https URL, waiting until `until` (time.monotonic()).
+
+    Plain JSON, or deflated as evio sends it (zlib, RFC 1950; gzip as well). Raises CheckError where a file is missing, unreadable or holds no
+    such document, and WebError where a server does not answer with one.
+    """
+    return _fetched(source, until) if source.startswith(("http://", "https://")) else _from_file(Path(source))
+
+
+def parse(data: bytes, what: str, changed: float | None = None) -> Reading:
+    """Return the links of a document, which `what` names and which was written at `changed` (None: now). Raises BadInput."""
+    document = read_json(expanded(data, what), what, nan_is_null=True)
+    if not isinstance(document, dict):
+        raise BadInput(f"{what} is no document of an IPOP or EdgeVPN controller")
+    return _recognised(document, what, changed)
+
+
+def expanded(data: bytes, what: str) -> bytes:
+    """Return a document's JSON, inflated where it is deflated. Raises BadInput, also for more than LARGEST bytes."""
+    if not data.startswith((b"\x78", b"\x1f\x8b")):  # how zlib's and gzip's data begin, and no JSON does
+        return data
+    import zlib
+
+    inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    try:
+        plain = inflater.decompress(data, LARGEST + 1)
+    except zlib.error as error:
+        raise BadInput(f"{what} can't be inflated: {str(error)[:80]}") from None
+    if len(plain) > LARGEST:
+        raise BadInput(f"{what} is larger than {LARGEST} bytes when inflated")
+    if not inflater.eof:
+        raise BadInput(f"{what} is cut: its deflated data do not end")
+    return plain
+
+
+def _recognised(document: dict[str, Any], what: str, changed: float | None) -> Reading:
+    told = None
+    if vizdata.recognised(document):
+        reader = vizdata.reading
+    elif visualizer.recognised(document):
+        reader, told = visualizer.reading, visualizer.written(document)
+    else:
+        raise BadInput(f"{what} is no document of an IPOP or EdgeVPN controller")
+    moment = told or changed
+    found = reader(document, moment or time.time())
+    if told and changed and told < changed - _LATE:
+        stamp = datetime.fromtimestamp(told, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        late = f"its collector wrote this document at {stamp}, long before the file was written"
+        found = found._replace(troubles=(*found.troubles, late))
+    # A file's own time is when it was put there; what a server answers with has only its collector's.
+    found = found._replace(changed=changed or told)
+    return found._replace(links=tuple(link._replace(sampled=moment) for link in found.links)) if moment else found
+
+
+def _from_file(path: Path) -> Reading:
+    what = clean_name(str(path))
+    try:
+        return _once(path, what)
+    except BadInput:
+        time.sleep(_RETRY)
+        return _once(path, what)
+
+
+def _once(path: Path, what: str) -> Reading:
+    contents = read_file(path, LARGEST)
+    if contents is None:
+        raise CheckError(f"{what} is not there")
+    return parse(contents.data, what, contents.changed)
+
+
+def _fetched(url: str, until: float) -> Reading:
+    from io import BytesIO
+
+    from checks import web
+
+    body = BytesIO()
+    page = web.download(url, body, until, LARGEST)
+    if page.status != 200:
+        raise web.WrongStatus(page)
+    try:
+        return parse(body.getvalue(), "the answer")
+    except BadInput as error:
+        malformed = web.Malformed(str(error))
+        malformed.url = url
+        raise malformed from error

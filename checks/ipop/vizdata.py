@@ -1,0 +1,108 @@
+"""What one node's controller reports of its tunnels: `VizData` of IPOP 18 to 20 and of EdgeVPN's evio.
+
+Format: OverlayVisualizer, LinkManager and Topology of ipop-project/Controllers (v18, v20, master) and of EdgeVPNio/evio. By overlay:
+`LinkManager` holds tunnels by node and tunnel; `Topology` holds edges by the same ids, in v20 below `ConnectionEdges`; evio merges both
+into `Tunnels`. Each part may lack what the other has not told yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from checks.ipop import edges
+from checks.ipop.edges import Origin
+from checks.ipop.records import Reading
+from checks.output import clean_name
+from checks.sources import table, text
+
+_FIELDS = {"PeerId", "TunnelState", "State", "TapName", "MAC", "CreatedTime"}
+"""Of a tunnel's or edge's own record, which tell it from several by their ids."""
+
+
+def recognised(document: dict[str, Any]) -> bool:
+    """Whether this is the document of a node's controller."""
+    return isinstance(document.get("VizData"), dict)
+
+
+def reading(document: dict[str, Any], moment: float) -> Reading:
+    """Return the links of a controller's document, which was written at `moment` (epoch seconds)."""
+    overlays: dict[str, Any] = document["VizData"]
+    troubles = [
+        f"overlay {clean_name(overlay[:60])} is no JSON object"
+        for overlay, parts in overlays.items()
+        if not isinstance(parts, dict)
+    ]
+    nodes = _nodes(overlays)
+    reporter = text(document.get("NodeId")) or (nodes[0] if nodes else "")
+    several = len(nodes) > 1
+    found = (
+        (
+            edges.made(record),
+            edges.link(
+                link_id, record, Origin(overlay, node, moment, edges.short(node) if several else "", not several)
+            ),
+        )
+        for overlay, parts in overlays.items()
+        for node, link_id, record in _records(table(parts), reporter)
+    )
+    return Reading(
+        source=_source(document),
+        links=edges.told_apart(found),
+        bits=64,
+        node="" if several else text(document.get("NodeName")) or reporter,
+        troubles=tuple(troubles),
+    )
+
+
+def _source(document: dict[str, Any]) -> str:
+    """The controller and its version; BootTime, which evio alone reports, is local time without a zone: nothing can be made of it."""
+    evio = "BootTime" in document or "Version" in document
+    version = clean_name(text(document.get("Version" if evio else "IpopVersion"), 40))
+    return " ".join(("EdgeVPN" if evio else "IPOP", *version.split(), "controller"))
+
+
+def _nodes(overlays: dict[str, Any]) -> list[str]:
+    """Return the ids of the nodes whose tunnels LinkManager tells."""
+    found: dict[str, None] = {}
+    for parts in overlays.values():
+        for name, value in table(table(parts).get("LinkManager")).items():
+            if not _is_record(value):
+                found[name] = None
+    return list(found)
+
+
+def _records(parts: dict[str, Any], reporter: str) -> Iterator[tuple[str, str, object]]:
+    """Yield node, id and record of each tunnel of an overlay; what Topology and LinkManager tell of it is one record."""
+    topology = _topology(table(parts.get("Topology")))
+    for node, tunnels in _tunnels(parts, reporter):
+        for link_id, tunnel in tunnels.items():
+            edge = topology.pop(link_id, None)
+            yield node, link_id, {**edge, **tunnel} if isinstance(edge, dict) and isinstance(tunnel, dict) else tunnel
+    for link_id, edge in topology.items():
+        yield reporter, link_id, edge
+
+
+def _tunnels(parts: dict[str, Any], reporter: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield nodes with their tunnels by id: evio's, and LinkManager's, which may be without nodes."""
+    alone = dict(table(parts.get("Tunnels")))
+    for name, value in table(parts.get("LinkManager")).items():
+        if _is_record(value):
+            alone[name] = value
+        else:
+            yield name, value
+    yield reporter, alone
+
+
+def _is_record(value: object) -> bool:
+    return not isinstance(value, dict) or not _FIELDS.isdisjoint(value)
+
+
+def _topology(layout: dict[str, Any]) -> dict[str, Any]:
+    """Return edges by id; what stands beside v20's ConnectionEdges are numbers."""
+    if "ConnectionEdges" in layout:
+        return dict(table(layout["ConnectionEdges"]))
+    found: dict[str, Any] = {}
+    for name, value in layout.items():
+        found.update({name: value} if _is_record(value) else value)
+    return found
