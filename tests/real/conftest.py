@@ -19,6 +19,7 @@ from tests.stack.graphite import Carbon, GraphiteWeb
 from tests.stack.libvirt import Libvirt
 from tests.stack.linux_guest import LinuxImage, linux_image
 from tests.stack.nrpe import Nrpe
+from tests.stack.tahoe import TahoeGrid
 
 
 @pytest.fixture(scope="session")
@@ -102,6 +103,17 @@ def linux_guest(libvirt_host: Libvirt, linux: LinuxImage) -> str:
     libvirt_host.add_guest("linux01", linux=linux)
     libvirt_host.wait_for_balloon("linux01")
     return "linux01"
+
+
+@pytest.fixture(scope="session")
+def tahoe_grid(make_stack_root: Callable[[str], Path], stack_user: str | None) -> Iterator[TahoeGrid]:
+    """A running grid of three storage nodes, an introducer and a client. A test that changes it leaves it as it was."""
+    grid = TahoeGrid(make_stack_root("tahoe"), stack_user)
+    try:
+        grid.start()
+        yield grid
+    finally:
+        grid.stop()
 
 
 @pytest.fixture
