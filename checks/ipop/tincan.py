@@ -1,8 +1,8 @@
 """A running tincan 14 to 16, asked for its state over UDP.
 
-The protocol: a request of two header bytes (version, type 1 for control) and JSON; the answer goes to the sender's address, one datagram about the
-node itself and one for each peer, each with the same header, neither numbered nor counted, and without an end. 14.01.1 has no header; a later
-tincan only logs that a version is not its own. Source: ipop-tincan v14.07.0 and v16.01.0, controlleraccess.cc; Controller-API of its documentation.
+A request is two header bytes (version, and 1 for control) and JSON; the answer goes to the sender's address: a datagram about the node itself, then
+one for each peer, with the same header. They are not numbered, not counted, and nothing marks the last. 14.01.1 has no header; every later one
+takes any version in it. Sources: ipop-tincan v14.07.0 and v16.01.0, controlleraccess.cc; Controller-API of the ipop-documentation.
 """
 
 from __future__ import annotations
@@ -11,21 +11,30 @@ import contextlib
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from checks.deadline import BadInput, stage
 from checks.ipop import peer_state
 from checks.ipop.generation import TincanTooNew
 from checks.ipop.records import Link, Reading
-from checks.output import host_port
-from checks.sources import read_json, text
+from checks.output import clean_name, host_port
+from checks.sources import read_json, table, text
 
-PORT = 5800
-# 15.11 and later, 14.01.2 to 14.07, 14.01.1.
-HEADERS = (b"\x03\x01", b"\x02\x01", b"")
+# Of 15.11 and later; of 14.01.2 to 14.07, for the rest the repetition of a request that got lost; of 14.01.1.
+_HEADERS = (b"\x03\x01", b"\x02\x01", b"")
 _REQUEST = b'{"m":"get_state","stats":true}'
-_CONTROL = 1
+# A tincan that is slow gets this long (seconds), or a third of the time that is left, until it is asked once more.
+_PATIENCE = 1.5
+# Datagrams follow each other at once: after this silence (seconds), or twice what the first one took, there are no more.
+_SILENCE = 0.3
+# Where datagrams were lost it is asked again, as often as this in all.
+_ROUNDS = 3
+_LARGEST = 65536
+_BUFFER = 32 << 20
+_MOST_DATAGRAMS, _MOST_BYTES = 50_000, 128 << 20
+# linux/sock_diag.h: the last of nine numbers is how many datagrams found the receive buffer full.
+_SO_MEMINFO, _MEMINFO = 55, struct.Struct("=9I")
 
 
 class TincanError(Exception):
@@ -37,7 +46,7 @@ class Unresolvable(TincanError):
 
 
 class Refused(TincanError):
-    """The host says that nothing listens on this port."""
+    """The host says that nothing listens on this port, or there is no way to it."""
 
 
 class NoAnswer(TincanError):
@@ -49,8 +58,151 @@ class Malformed(TincanError):
 
 
 def ask(host: str, port: int, until: float) -> Reading:
-    """Return the links of the tincan there; waiting ends at `until`, of time.monotonic(). Raises TincanError, TincanTooNew.
+    """Return the links of the tincan there. Waiting ends at `until`, a moment of time.monotonic(). Raises TincanError, TincanTooNew.
 
-    Ask only after generation.refuse_newer().
+    Only for what generation.refuse_newer() has let pass.
     """
-    raise NoAnswer("not written yet")
+    where = clean_name(host_port(host, port))
+    with stage(f"asking the tincan at {where}"):
+        failed: TincanError = Refused("it has no address")
+        for family, address in _addresses(host, port):
+            try:
+                datagrams, lost = _exchange(family, address, until)
+            except Refused as error:
+                failed = error  # a name may stand for 127.0.0.1 and ::1, and a tincan be bound to one of them
+            else:
+                return _reading(f"tincan 14 to 16 at {where}", datagrams, lost)
+    raise failed
+
+
+def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, Any]]:
+    """Return families and socket addresses of a host, in the system's order. Raises Unresolvable."""
+    try:
+        return [(found[0], found[4]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)]
+    except OSError as error:
+        raise Unresolvable(f"no address: {error.strerror or error}") from error
+    except UnicodeError as error:
+        raise Unresolvable("no address: it is no host name") from error
+
+
+def _exchange(family: socket.AddressFamily, address: Any, until: float) -> tuple[list[bytes], int]:
+    """Return the datagrams that came back, and how many were lost all the same. Raises TincanError."""
+    with socket.socket(family, socket.SOCK_DGRAM) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+        try:
+            # Connected: only what comes from the asked address gets in, and a closed port is told.
+            connection.connect(address)
+            answer = _Answer(connection, until)
+            header = answer.to_headers()
+            lost = _lost(connection)
+            for _ in range(1, _ROUNDS):
+                if not lost or answer.over:
+                    break
+                before = _lost(connection)
+                answer.to(header)
+                lost = _lost(connection) - before
+        except OSError as error:
+            raise Refused((error.strerror or str(error)).lower()) from error
+        return answer.datagrams, lost
+
+
+class _Answer:
+    """What comes back over one connection."""
+
+    def __init__(self, connection: socket.socket, until: float) -> None:
+        self.datagrams: list[bytes] = []
+        self._bytes = 0
+        self._connection, self._until = connection, until
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is up."""
+        return time.monotonic() >= self._until
+
+    def to_headers(self) -> bytes:
+        """Ask with one header after the other until something comes, and return that header. Raises NoAnswer, Malformed, OSError."""
+        for header in _HEADERS:
+            left = self._until - time.monotonic()
+            if self.to(header, min(_PATIENCE, left / 3) if header else left):
+                return header
+        raise NoAnswer("no answer in time")
+
+    def to(self, header: bytes, patience: float | None = None) -> bool:
+        """Ask, and note what comes until it is silent; return whether anything came within `patience` seconds. Raises Malformed, OSError."""
+        asked = time.monotonic()
+        self._connection.send(header + _REQUEST)
+        if not self._note(_PATIENCE if patience is None else patience):
+            return False
+        silence = max(_SILENCE, 2 * (time.monotonic() - asked))
+        while self._note(silence):
+            if self.over:
+                raise Malformed("its answer has no end")
+        return True
+
+    def _note(self, patience: float) -> bool:
+        """Note the next datagram; return whether one came. Raises TincanTooNew, Malformed, OSError."""
+        self._connection.settimeout(max(min(patience, self._until - time.monotonic()), 0.001))
+        try:
+            datagram = self._connection.recv(_LARGEST)
+        except TimeoutError:
+            return False
+        if b'"IPOP"' in datagram and "IPOP" in _state(datagram):
+            raise TincanTooNew(
+                "what answers is newer than 16: nothing more was sent, read its controller's document instead"
+            )
+        self.datagrams.append(datagram)
+        self._bytes += len(datagram)
+        if len(self.datagrams) > _MOST_DATAGRAMS or self._bytes > _MOST_BYTES:
+            raise Malformed(f"its answer has no end: {len(self.datagrams)} datagrams")
+        return True
+
+
+def _lost(connection: socket.socket) -> int:
+    """Return how many datagrams the full receive buffer cost so far; 0 where the kernel does not tell."""
+    with contextlib.suppress(OSError, struct.error):
+        told = _MEMINFO.unpack(connection.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))
+        return int(told[-1])
+    return 0
+
+
+def _reading(source: str, datagrams: Iterable[bytes], lost: int) -> Reading:
+    """Return what was told as links. Raises Malformed.
+
+    One that was asked twice tells of each peer twice: the last word counts.
+    """
+    own: dict[str, Any] = {}
+    links: dict[str, Link] = {}
+    odd: list[bytes] = []
+    for datagram in datagrams:
+        state = _state(datagram)
+        names = peer_state.names(state)
+        if "_uid" in state:
+            own = state
+        elif names:
+            key = text(state.get("uid")) or names[0]
+            links[key] = peer_state.link(state, names[0], key=key)
+        else:
+            odd.append(datagram)
+    if not own and not links:
+        raise Malformed(f"what came back is no state: {_quoted(odd[0])}")
+    troubles = (
+        [f"{lost} datagrams found the receive buffer full, so peers are missing: raise net.core.rmem_max"]
+        if lost
+        else []
+    )
+    troubles += [f"{len(odd)} datagrams are no state, the first begins {_quoted(odd[0])}"] if odd else []
+    node = text(own.get("_ip4")) or text(own.get("_uid"))
+    return Reading(source, tuple(links.values()), peer_state.BITS, age_wraps=True, node=node, troubles=tuple(troubles))
+
+
+def _state(datagram: bytes) -> dict[str, Any]:
+    """Return the object in a datagram; an empty one where it holds none."""
+    try:
+        return table(read_json(datagram if datagram.startswith(b"{") else datagram[2:], "it", nan_is_null=True))
+    except BadInput:
+        return {}
+
+
+def _quoted(datagram: bytes) -> str:
+    """Return how a datagram begins, in printable ASCII."""
+    return f"'{ascii(datagram[:40])[2:-1]}'" + ("..." if len(datagram) > 40 else "")
