@@ -1,0 +1,145 @@
+"""What is wrong with a node's numbers, or with a grid as a node sees it: metrics for the contexts of `thresholds`, and findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from checks.options import Values
+from checks.plugin import Metric
+from checks.ranges import RangeRules
+from checks.tahoe import measures
+from checks.tahoe.rates import Gained
+from checks.tahoe.records import Introducer, Server, Statistics
+from checks.tahoe.report import connection, percent_left
+from checks.tahoe.thresholds import human
+
+# How long a node runs until it reports the CPU of the last minute.
+_FIRST_MINUTE = 120.0
+
+
+class Judge:
+    """Judges nodes by the operator's thresholds, and knows which of these met nothing to judge."""
+
+    def __init__(self, opts: Values) -> None:
+        self._opts = opts
+        self._judged: set[str] = set()
+        self._young = False
+
+    def node(self, name: str, statistics: Statistics, gained: Gained) -> Iterator[Metric]:
+        """Yield what is to be judged of one node's numbers."""
+        stats = statistics.stats
+        uptime = statistics.uptime
+        self._young |= uptime is None or uptime < _FIRST_MINUTE
+        yield from self._storage(name, statistics)
+        said = "restarted since the last run, up" if gained.restarted else "up"
+        yield from self._metric("uptime", f"{name}\0{said}", uptime)
+        yield from self._metric("load", name, stats.get("load_monitor.max_load"))
+        cpu = stats.get("cpu_monitor.1min_avg")
+        yield from self._metric("cpu", name, None if cpu is None else 100 * cpu)
+        if self._opts.latency_warning or self._opts.latency_critical:
+            for one in measures.latencies(statistics):
+                # A grid has a hundred of these for each node, nearly all as they should be.
+                if one.unit and self._breaks(f"{one.operation}.{one.what}", one.value):
+                    yield Metric(f"{one.operation}.{one.what}\0of {name} takes", one.value, context="latency")
+
+    def _storage(self, name: str, statistics: Statistics) -> Iterator[Metric]:
+        opts, stats = self._opts, statistics.stats
+        free, reserved = (stats.get(f"storage_server.{key}") for key in ("disk_free_for_nonroot", "reserved_space"))
+        full = free is not None and reserved is not None and reserved >= free
+        if stats.get("storage_server.accepting_immutable_shares") == 0 and not self._meant_read_only(name):
+            if free is None or reserved is None:
+                said = "takes no shares, it is full or read-only"
+            elif full:
+                said = f"is full: {human(free)} free, {human(reserved)} reserved (reserved_space)"
+            else:
+                said = f"is read-only: {human(free)} free, {human(reserved)} reserved"
+            yield Metric(f"{name} {said}", opts.not_accepting_severity, context="finding")
+        read_only = stats.get("storage_server.accepting_immutable_shares") == 0 and not full
+        if read_only or self._meant_read_only(name):
+            self._judged |= {"space", "percent"}  # what is left is 0 there, and no want of disk
+            return
+        yield from self._metric("space", name, stats.get("storage_server.disk_avail"))
+        yield from self._metric("percent", name, percent_left(statistics))
+
+    def servers(self, where: str, number: int, what: str) -> Iterator[Metric]:
+        """Yield how many servers there are; `what` says of which kind."""
+        yield from self._metric("servers", f"\0{where}, {what}:", number)
+
+    def happiness(self, where: str, accepting: int) -> Iterator[Metric]:
+        """Yield what so many servers that take shares mean for uploads."""
+        wanted = self._opts.shares_happy
+        self._judged.add("happiness")
+        if wanted is None or accepting > wanted:
+            return
+        number = f"{accepting} server{' takes' if accepting == 1 else 's take'} shares"
+        if accepting < wanted:
+            said = f"{where}: uploads fail, {number} and shares.happy is {wanted}: bring servers back"
+            yield Metric(said, "critical", context="finding")
+        else:
+            said = f"{where}: no server to spare, {number} and shares.happy is {wanted}: one less and uploads fail"
+            yield Metric(said, "warning", context="finding")
+
+    def introducers(self, where: str, introducers: Sequence[Introducer]) -> Iterator[Metric]:
+        """Yield a finding where introducers are lost: what is known stays connected, and uploads go on."""
+        lost = [one for one in introducers if not one.connected]
+        if lost:
+            which = "the introducer" if len(introducers) == 1 else f"{len(lost)} of {len(introducers)} introducers"
+            said = f"{where} lost {which} ({connection(lost[0].status)}): uploads go on, new servers stay unknown"
+            yield Metric(said, self._opts.introducer_severity, context="finding")
+
+    def server(self, label: str, server: Server, now: float) -> Iterator[Metric]:
+        """Yield what is to be judged of one server of a grid."""
+        opts = self._opts
+        if not server.connected:
+            said = f"server {label} is not connected ({connection(server.status)})"
+            yield Metric(said, opts.lost_severity, context="finding")
+            return
+        if server.heard is not None:
+            yield from self._metric("stale", f"{label}\0not heard for", max(0.0, now - server.heard))
+        if self._meant_read_only(label):
+            self._judged.add("space")
+            return
+        if server.available == 0:
+            said = f"server {label} takes no shares, it is full or read-only"
+            yield Metric(said, opts.not_accepting_severity, context="finding")
+        yield from self._metric("space", label, server.available)
+
+    def corrupt(self, name: str, number: int | None) -> Iterator[Metric]:
+        """Yield how many shares a storage node found damaged."""
+        yield from self._metric("corrupt", name, number)
+
+    def unjudged(self) -> Iterator[Metric]:
+        """Yield a finding for each threshold that met nothing: it would never alert, and nobody would know."""
+        for context, options, why in _NOTHING:
+            given = [f"--{option.replace('_', '-')}" for option in options if getattr(self._opts, option)]
+            if not given or context in self._judged or (context == "cpu" and self._young):
+                continue
+            yield Metric(f"nothing to judge by {given[0]}: {why}", "unknown", context="finding")
+
+    def _metric(self, context: str, name: str, value: float | None) -> Iterator[Metric]:
+        if value is not None:
+            self._judged.add(context)
+            yield Metric(name, value, context=context)
+
+    def _breaks(self, name: str, value: float) -> bool:
+        rules: tuple[RangeRules, ...] = (self._opts.latency_critical, self._opts.latency_warning)
+        return any(limit and not limit.match(value) for limit in (rule.find(name) for rule in rules))
+
+    def _meant_read_only(self, name: str) -> bool:
+        return any(expression.fullmatch(name) for expression in self._opts.read_only)
+
+
+def _levels(name: str) -> tuple[str, str]:
+    return f"{name}_warning", f"{name}_critical"
+
+
+# Latencies are not among these: they are there when there was something to do.
+_NOTHING = (
+    ("space", _levels("space"), "no space is reported, is it a storage node?"),
+    ("percent", _levels("space_percent"), "no space is reported, is it a storage node?"),
+    ("servers", _levels("servers"), "it does not tell of its servers"),
+    ("happiness", ("shares_happy",), "ask a client: this one does not tell of its servers"),
+    ("uptime", _levels("uptime"), "no uptime is reported"),
+    ("load", _levels("load"), "no load is reported, Tahoe-LAFS 1.16 and newer have --cpu-warning instead"),
+    ("cpu", _levels("cpu"), "no CPU is reported"),
+)

@@ -1,0 +1,135 @@
+"""The options of check_tahoe, and the contexts that judge by them."""
+
+from __future__ import annotations
+
+from checks import web
+from checks.options import Options, UsageError, Values
+from checks.plugin import SEVERITIES, Threshold
+from checks.ranges import duration, parse_range, plain
+
+# A gatherer asks its nodes every 60 s; the Munin plugin leaves out what is older than this.
+STALE = "300"
+
+
+def declare(parser: Options) -> None:
+    """Declare the options of check_tahoe."""
+    parser.typed(
+        "--url",
+        read=web.folder_url,
+        metavar="URL",
+        help="web port of a client, storage node or introducer, such as http://127.0.0.1:3456",
+    )
+    parser.flag("--grid", help="with --url of a client or storage node: the whole grid as it sees it, each server")
+    parser.path("--stats-json", help="file of a stats gatherer: all its nodes")
+    parser.range("-w", "--warning", help="warn by seconds the web port takes to answer")
+    parser.range("-c", "--critical", help="critical by seconds the web port takes to answer")
+    said = "with --stats-json: only this node, by nickname, tubid or label; missing is CRITICAL; repeatable"
+    parser.add("--node", help=said, default=[], action="append", metavar="NAME")
+    said = "no nodes or servers whose whole label matches, such as those taken out of service; repeatable"
+    parser.regexes("--ignore", help=said)
+    _ranges(parser)
+    _severities(parser)
+
+
+def _ranges(parser: Options) -> None:
+    for level, word in (("warning", "warn"), ("critical", "critical")):
+        bytes_left = f"{word} by bytes a server has left for shares (K M G T as powers of 1024), such as 10G:"
+        parser.rules(f"--space-{level}", sizes=True, help=bytes_left)
+        said = "space a server has left for shares, in percent of its disk, such as 5:"
+        parser.rules(f"--space-percent-{level}", help=f"{word} by {said}")
+        parser.range(f"--servers-{level}", help=f"{word} by number of storage servers connected, such as 3:")
+        said = f"{word} by seconds since a node started, such as 600: for one that was restarted"
+        parser.rules(f"--uptime-{level}", help=said)
+        said = f"{word} by age of a node's numbers in seconds: with --stats-json since it was asked"
+        if level == "warning":
+            said += f" (without both {STALE})"
+        parser.range(f"--stale-{level}", help=f"{said}, with --grid since a server was heard")
+        said = "seconds of a storage operation, the expression is for OPERATION.STATISTIC, such as 'write\\.p99=0.5'"
+        parser.rules(f"--latency-{level}", help=f"{word} by {said}")
+        said = "shares that a storage node's own check found damaged, with --url of one"
+        parser.range(f"--corrupt-{level}", default="0" if level == "warning" else "", help=f"{word} by {said}")
+        said = "load peak, the seconds a node's timer ran late (Tahoe-LAFS before 1.16 with a gatherer)"
+        parser.rules(f"--load-{level}", help=f"{word} by {said}")
+        parser.rules(f"--cpu-{level}", help=f"{word} by CPU a node used in the last minute, in percent of one CPU")
+
+
+def _severities(parser: Options) -> None:
+    said = "uploads place shares on so many servers (shares.happy): critical with fewer that take shares, warning with no more"
+    parser.whole("--shares-happy", metavar="N", low=1, high=256, help=said)
+    severities: dict[str, object] = {"choices": tuple(SEVERITIES), "metavar": "STATE"}
+    words = ", ".join(SEVERITIES)
+    said = f"state of a server that takes no shares, because it is full or read-only: {words}"
+    parser.add("--not-accepting-severity", default="warning", help=said, **severities)
+    said = "servers that are meant to be read-only, by their label, or '.*' with --url of one; repeatable"
+    parser.regexes("--read-only", help=said)
+    said = f"state when an introducer is lost; uploads go on without: {words}"
+    parser.add("--introducer-severity", default="warning", help=said, **severities)
+    said = f"state of a server that is not connected, with --grid: {words}"
+    parser.add("--lost-severity", default="warning", help=said, **severities)
+
+
+def validate(opts: Values) -> None:
+    """Refuse options that do not go together. Raises UsageError."""
+    if bool(opts.url) == bool(opts.stats_json):
+        what = "only one of" if opts.url else "one of"
+        raise UsageError(f"{what} --url URL and --stats-json FILE has to say what to look at")
+    if opts.grid and not opts.url:
+        raise UsageError("--grid needs --url of one of its clients; --stats-json shows all nodes without it")
+    if opts.node and not opts.stats_json:
+        raise UsageError("--node chooses among the nodes of --stats-json")
+    if opts.stats_json and (opts.warning or opts.critical):
+        raise UsageError("-w and -c are for the time a web port takes: --stats-json asks none")
+    if opts.stats_json and opts.stale_warning is None and opts.stale_critical is None:
+        opts.stale_warning = parse_range(STALE)
+    if opts.grid:
+        for name in ("space_percent", "uptime", "latency", "load", "cpu"):
+            for level in ("warning", "critical"):
+                if getattr(opts, f"{name}_{level}"):
+                    option = f"--{name.replace('_', '-')}-{level}"
+                    raise UsageError(f"{option}: a client does not know that of its servers; ask them by --url")
+    elif opts.url and (opts.stale_warning or opts.stale_critical):
+        raise UsageError("the numbers of --url are of this moment: --stale is for --stats-json and --grid")
+
+
+def contexts(opts: Values) -> tuple[Threshold, ...]:
+    """Return a context for each kind of threshold."""
+    full = "give it more disk, or let other servers take the shares"
+    return (
+        Threshold("time", opts.warning, opts.critical, unit=" s"),
+        Threshold("space", opts.space_warning, opts.space_critical, word="space left:", show=human, advice=full),
+        Threshold(
+            "percent",
+            opts.space_percent_warning,
+            opts.space_percent_critical,
+            word="space left:",
+            unit="%",
+            advice=full,
+        ),
+        Threshold("servers", opts.servers_warning, opts.servers_critical, word="servers connected:"),
+        Threshold("uptime", opts.uptime_warning, opts.uptime_critical, word="restarted, it is up", show=duration),
+        Threshold("stale", opts.stale_warning, opts.stale_critical, show=duration),
+        Threshold("latency", opts.latency_warning, opts.latency_critical, show=exact, unit=" s"),
+        Threshold("corrupt", opts.corrupt_warning, opts.corrupt_critical, word="damaged shares:"),
+        Threshold("load", opts.load_warning, opts.load_critical, word="load peak", show=exact, unit=" s"),
+        Threshold("cpu", opts.cpu_warning, opts.cpu_critical, word="CPU", unit="%"),
+    )
+
+
+def limits(rules: object, name: str) -> object:
+    """Return the range that holds for `name`, for perfdata; `rules` is the value of an option."""
+    find = getattr(rules, "find", None)
+    return find(name) if find else rules
+
+
+def human(number: float) -> str:
+    """Return a number of bytes as a person reads it, such as 12.3 GiB."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
+        if abs(number) < 1024 or unit == "PiB":
+            break
+        number /= 1024
+    return f"{plain(round(number, 1))} {unit}"
+
+
+def exact(seconds: float) -> str:
+    """Return a short time with three digits that count."""
+    return plain(float(f"{seconds:.3g}"))
