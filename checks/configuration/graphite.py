@@ -130,11 +130,14 @@ def _counters(check: Check) -> list[tuple[str, str]]:
         if measure.kind == COUNTER:
             family, _, last = measure.label.rpartition(".")
             families.setdefault(family, []).append(r"[^.]+" if "<" in last else re.escape(last))
-    found = []
+    found: list[tuple[str, str]] = []
     for family, names in families.items():
-        elements = [r"[^.]+" if "<" in element else re.escape(element) for element in family.split(".") if element]
-        plain = ".".join(element for element in family.split(".") if element and "<" not in element)
-        found.append((plain or "all", r"\.".join([*elements, f"({'|'.join(names)})"])))
+        elements = [element for element in family.split(".") if element]
+        plain = ".".join(element for element in elements if "<" not in element) or "all"
+        if plain in dict(found):
+            plain = ".".join(element.strip("<>") for element in elements)
+        pattern = r"\.".join(r"[^.]+" if "<" in element else re.escape(element) for element in elements)
+        found.append((plain, rf"{pattern}\.({'|'.join(names)})" if pattern else f"({'|'.join(names)})"))
     return found
 
 
