@@ -12,7 +12,7 @@ a lost server said last is not. An introducer that is lost is a WARNING, because
 heard of for 300 s (--stale-warning) only the age is reported; --ignore leaves out those that are gone for good.
 
 Nodes and servers are labelled <nickname>_<first 4 of the id>, as Tahoe's Munin plugin does; -v lists them. The expressions of
-thresholds, --ignore and --read-only are for these labels, with --url of one node for HOST:PORT. Rates come with the second run
+thresholds, --ignore and --read-only are for these labels. Rates come with the second run
 (--save-state). What a version does not report is left out, never 0; a threshold that meets nothing to judge is UNKNOWN.
 """
 

@@ -84,8 +84,8 @@ class Gathered(View):
             yield Metric(said, "critical", context="finding")
         yield from self._nodes(chosen)
         if any(one.current for one in chosen):
-            yield from self.judge.servers(name, connected, "storage servers with current numbers")
-            yield from self.judge.happiness(name, accepting)
+            yield from self.judge.servers(connected, "storage servers with current numbers")
+            yield from self.judge.happiness(accepting)
             yield from self.judge.unjudged()
 
     def _nodes(self, chosen: list[Entry]) -> Iterator[Metric]:
@@ -118,7 +118,9 @@ class Gathered(View):
         opts, servers = self.opts, [one for one in chosen if one.node.statistics.stores]
         connected = [one for one in servers if one.current]
         current, accepting = sum(one.current for one in chosen), sum(one.accepts for one in connected)
-        self.headline = f"{current} of {len(chosen)} nodes current, {accepting} of {len(servers)} servers take shares"
+        name = clean_name(self.opts.stats_json.name)
+        self.headline = f"{name}: {current} of {len(chosen)} nodes current"
+        self.headline += f", {accepting} of {len(servers)} servers take shares"
         add = self.items.add
         add("nodes.current", current)
         add("nodes.known", len(chosen))

@@ -26,7 +26,7 @@ class Judge:
         self._young = False
 
     def node(self, name: str, statistics: Statistics, gained: Gained) -> Iterator[Metric]:
-        """Yield what is to be judged of one node's numbers."""
+        """Yield what is to be judged of one node's numbers; `name` is "" where there is only one."""
         stats = statistics.stats
         uptime = statistics.uptime
         self._young |= uptime is None or uptime < _FIRST_MINUTE
@@ -40,20 +40,18 @@ class Judge:
             for one in measures.latencies(statistics):
                 # A grid has a hundred of these for each node, nearly all as they should be.
                 if one.unit and self._breaks(f"{one.operation}.{one.what}", one.value):
-                    yield Metric(f"{one.operation}.{one.what}\0of {name} takes", one.value, context="latency")
+                    of = f"of {name} " if name else ""
+                    yield Metric(f"{one.operation}.{one.what}\0{of}takes", one.value, context="latency")
 
     def _storage(self, name: str, statistics: Statistics) -> Iterator[Metric]:
         opts, stats = self._opts, statistics.stats
         free, reserved = (stats.get(f"storage_server.{key}") for key in ("disk_free_for_nonroot", "reserved_space"))
         full = free is not None and reserved is not None and reserved >= free
         if stats.get("storage_server.accepting_immutable_shares") == 0 and not self._meant_read_only(name):
-            if free is None or reserved is None:
-                said = "takes no shares, it is full or read-only"
-            elif full:
-                said = f"is full: {human(free)} free, {human(reserved)} reserved (reserved_space)"
-            else:
-                said = f"is read-only: {human(free)} free, {human(reserved)} reserved"
-            yield Metric(f"{name} {said}", opts.not_accepting_severity, context="finding")
+            said = "takes no shares, full or read-only"
+            if free is not None and reserved is not None:
+                said = f"{'full' if full else 'read-only'}: {human(free)} free, {human(reserved)} reserved"
+            yield Metric(f"{name} {said}".lstrip(), opts.not_accepting_severity, context="finding")
         read_only = stats.get("storage_server.accepting_immutable_shares") == 0 and not full
         if read_only or self._meant_read_only(name):
             self._judged |= {"space", "percent"}  # what is left is 0 there, and no want of disk
@@ -61,11 +59,11 @@ class Judge:
         yield from self._metric("space", name, stats.get("storage_server.disk_avail"))
         yield from self._metric("percent", name, percent_left(statistics))
 
-    def servers(self, where: str, number: int, what: str) -> Iterator[Metric]:
+    def servers(self, number: int, what: str) -> Iterator[Metric]:
         """Yield how many servers there are; `what` says of which kind."""
-        yield from self._metric("servers", f"\0{where}, {what}:", number)
+        yield from self._metric("servers", f"\0{what}:", number)
 
-    def happiness(self, where: str, accepting: int) -> Iterator[Metric]:
+    def happiness(self, accepting: int) -> Iterator[Metric]:
         """Yield what so many servers that take shares mean for uploads."""
         wanted = self._opts.shares_happy
         self._judged.add("happiness")
@@ -73,18 +71,18 @@ class Judge:
             return
         number = f"{accepting} server{' takes' if accepting == 1 else 's take'} shares"
         if accepting < wanted:
-            said = f"{where}: uploads fail, {number} and shares.happy is {wanted}: bring servers back"
+            said = f"uploads fail, {number} and shares.happy is {wanted}: bring servers back"
             yield Metric(said, "critical", context="finding")
         else:
-            said = f"{where}: no server to spare, {number} and shares.happy is {wanted}: one less and uploads fail"
+            said = f"no server to spare, {number} and shares.happy is {wanted}: one less and uploads fail"
             yield Metric(said, "warning", context="finding")
 
-    def introducers(self, where: str, introducers: Sequence[Introducer]) -> Iterator[Metric]:
+    def introducers(self, introducers: Sequence[Introducer]) -> Iterator[Metric]:
         """Yield a finding where introducers are lost: what is known stays connected, and uploads go on."""
         lost = [one for one in introducers if not one.connected]
         if lost:
             which = "the introducer" if len(introducers) == 1 else f"{len(lost)} of {len(introducers)} introducers"
-            said = f"{where} lost {which} ({connection(lost[0].status)}): uploads go on, new servers stay unknown"
+            said = f"lost {which} ({connection(lost[0].status)}): uploads go on, new servers stay unknown"
             yield Metric(said, self._opts.introducer_severity, context="finding")
 
     def server(self, label: str, server: Server, now: float) -> Iterator[Metric]:

@@ -102,7 +102,7 @@ def percent_left(statistics: Statistics) -> float | None:
     """Return what shares may still take, in percent of the disk."""
     available = statistics.stats.get("storage_server.disk_avail")
     total = statistics.stats.get("storage_server.disk_total")
-    return min(100 * available / total, 100.0) if available is not None and total else None
+    return round(min(100 * available / total, 100.0), 2) if available is not None and total else None
 
 
 def add_servers(items: Items, servers: Sequence[Server], introducers: Sequence[Introducer], opts: Values) -> None:
@@ -179,7 +179,7 @@ def introducers(known: Sequence[Introducer]) -> str:
 def servers(known: Sequence[Server]) -> str:
     """Return how many servers are connected and take shares, for the first line."""
     connected, accepting = count(known)
-    said = f"{connected} of {len(known)} servers connected"
+    said = f"{connected} of {len(known)} servers"
     return said if accepting == connected else f"{said}, {accepting} take shares"
 
 

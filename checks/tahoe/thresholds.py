@@ -31,26 +31,37 @@ def declare(parser: Options) -> None:
     _severities(parser)
 
 
+# Option, whether its expression chooses an object, and what it is about.
+_RANGES = (
+    ("space", True, "bytes a server has left for shares (K M G T as powers of 1024), such as 10G:"),
+    ("space-percent", True, "space a server has left for shares, in percent of its disk, such as 5:"),
+    ("servers", False, "number of storage servers connected, such as 3:"),
+    ("uptime", True, "seconds since a node was started, such as 600: for one that was restarted"),
+    (
+        "stale",
+        False,
+        f"age of a node's numbers in seconds, with --stats-json (warning {STALE} without both), or, with --grid, "
+        "seconds since a server was heard",
+    ),
+    (
+        "latency",
+        True,
+        "seconds of a storage operation, the expression is for OPERATION.STATISTIC, such as 'write\\.p99=0.5'",
+    ),
+    ("corrupt", False, "shares that a storage node found damaged, with --url of one"),
+    ("load", True, "load peak, the seconds a node's timer ran late (Tahoe-LAFS before 1.16 with a gatherer)"),
+    ("cpu", True, "CPU a node used in the last minute, in percent of one CPU"),
+)
+
+
 def _ranges(parser: Options) -> None:
-    for level, word in (("warning", "warn"), ("critical", "critical")):
-        bytes_left = f"{word} by bytes a server has left for shares (K M G T as powers of 1024), such as 10G:"
-        parser.rules(f"--space-{level}", sizes=True, help=bytes_left)
-        said = "space a server has left for shares, in percent of its disk, such as 5:"
-        parser.rules(f"--space-percent-{level}", help=f"{word} by {said}")
-        parser.range(f"--servers-{level}", help=f"{word} by number of storage servers connected, such as 3:")
-        said = f"{word} by seconds since a node started, such as 600: for one that was restarted"
-        parser.rules(f"--uptime-{level}", help=said)
-        said = f"{word} by age of a node's numbers in seconds: with --stats-json since it was asked"
-        if level == "warning":
-            said += f" (without both {STALE})"
-        parser.range(f"--stale-{level}", help=f"{said}, with --grid since a server was heard")
-        said = "seconds of a storage operation, the expression is for OPERATION.STATISTIC, such as 'write\\.p99=0.5'"
-        parser.rules(f"--latency-{level}", help=f"{word} by {said}")
-        said = "shares that a storage node's own check found damaged, with --url of one"
-        parser.range(f"--corrupt-{level}", default="0" if level == "warning" else "", help=f"{word} by {said}")
-        said = "load peak, the seconds a node's timer ran late (Tahoe-LAFS before 1.16 with a gatherer)"
-        parser.rules(f"--load-{level}", help=f"{word} by {said}")
-        parser.rules(f"--cpu-{level}", help=f"{word} by CPU a node used in the last minute, in percent of one CPU")
+    for name, has_rules, what in _RANGES:
+        for level, word in (("warning", "warn"), ("critical", "critical")):
+            option, said = f"--{name}-{level}", f"{word} by {what}"
+            if has_rules:
+                parser.rules(option, sizes=name == "space", help=said)
+            else:
+                parser.range(option, default="0" if option == "--corrupt-warning" else "", help=said)
 
 
 def _severities(parser: Options) -> None:
@@ -60,7 +71,7 @@ def _severities(parser: Options) -> None:
     words = ", ".join(SEVERITIES)
     said = f"state of a server that takes no shares, because it is full or read-only: {words}"
     parser.add("--not-accepting-severity", default="warning", help=said, **severities)
-    said = "servers that are meant to be read-only, by their label, or '.*' with --url of one; repeatable"
+    said = "servers that are meant to be read-only, by their label ('.*' with --url of one); repeatable"
     parser.regexes("--read-only", help=said)
     said = f"state when an introducer is lost; uploads go on without: {words}"
     parser.add("--introducer-severity", default="warning", help=said, **severities)
@@ -93,7 +104,7 @@ def validate(opts: Values) -> None:
 
 def contexts(opts: Values) -> tuple[Threshold, ...]:
     """Return a context for each kind of threshold."""
-    full = "give it more disk, or let other servers take the shares"
+    full = "add disk or servers"
     return (
         Threshold("time", opts.warning, opts.critical, unit=" s"),
         Threshold("space", opts.space_warning, opts.space_critical, word="space left:", show=human, advice=full),

@@ -33,49 +33,55 @@ class WebPort(View):
         if counters:
             counters.mark()
         self.items.add("time.answer", answer.seconds, "s", warning=opts.warning, critical=opts.critical)
-        yield Metric(f"\0{where} answered in", answer.seconds, context="time")
-        self.headline = f"{'' if opts.grid else answer.kind + ' '}{where}"
+        yield Metric("\0answered in", answer.seconds, context="time")
+        self.headline = f"{'grid of' if opts.grid else answer.kind} {where}"
         for trouble in answer.troubles:
-            yield Metric(f"{where} does not tell all, {trouble}: see the node's log", "warning", context="finding")
+            yield Metric(f"does not tell all, {trouble}: see the node's log", "warning", context="finding")
         self.lines += [f"not told: {what}" for what in answer.untold]
         if answer.introductions:
-            yield from self._introducer(where, answer.introductions)
+            yield from self._introducer(answer.introductions)
         if counters:
-            yield from self._numbers(where, answer, counters)
+            yield from self._numbers(answer, counters)
         if answer.welcome:
-            yield from self._welcome(where, answer.welcome)
+            yield from self._welcome(answer.welcome, answer.kind == "storage node")
         yield from self.judge.unjudged()
 
-    def _introducer(self, where: str, found: Introductions) -> Iterator[Metric]:
+    def _introducer(self, found: Introductions) -> Iterator[Metric]:
         announced, subscribed = (one.get("storage", 0) for one in (found.announcements, found.subscriptions))
         self.headline += f": {announced} announce storage, {subscribed} subscribe"
         report.add_introductions(self.items, found, self.opts)
-        yield from self.judge.servers(where, announced, "storage servers announced")
+        yield from self.judge.servers(announced, "storage servers announced")
 
-    def _numbers(self, where: str, answer: Answer, counters: Counters) -> Iterator[Metric]:
+    def _numbers(self, answer: Answer, counters: Counters) -> Iterator[Metric]:
         """Yield what is to be judged of the numbers of one node."""
         statistics = answer.statistics
         if not statistics:
             return
         gained = self.gained(counters, "node", "", statistics)
         self.remember(counters)
-        report.add_node(self.items, "", where, statistics, gained.rates, self.opts)
+        report.add_node(self.items, "", "", statistics, gained.rates, self.opts)
         self.lines += report.node_lines(statistics, gained.rates)
         self.headline += report.summary(statistics)
-        yield from self.judge.node(where, statistics, gained)
+        yield from self.judge.node("", statistics, gained)
         if answer.storage:
             report.add_storage(self.items, answer.storage, time.time(), self.opts)
-            yield from self.judge.corrupt(where, answer.storage.corrupt)
+            yield from self.judge.corrupt("", answer.storage.corrupt)
 
-    def _welcome(self, where: str, found: Welcome) -> Iterator[Metric]:
-        """Yield what is to be judged of the servers and introducers that a node knows; of each server with --grid."""
+    def _welcome(self, found: Welcome, stores: bool) -> Iterator[Metric]:
+        """Yield what is to be judged of the servers and introducers that a node knows; of each server with --grid.
+
+        A node that `stores` serves others, whoever it is connected to itself.
+        """
         servers, now = self._chosen(found.servers), time.time()
         report.add_servers(self.items, list(servers.values()), found.introducers, self.opts)
         self.headline += f", {report.servers(list(servers.values()))}, {report.introducers(found.introducers)}"
         connected, accepting = report.count(list(servers.values()))
-        yield from self.judge.servers(where, connected, "servers connected")
-        yield from self.judge.happiness(where, accepting)
-        yield from self.judge.introducers(where, found.introducers)
+        if not (connected or stores or self.opts.servers_warning or self.opts.servers_critical):
+            said = "no storage server is connected: nothing can be read or uploaded"
+            yield Metric(said, "critical", context="finding")
+        yield from self.judge.servers(connected, "servers connected")
+        yield from self.judge.happiness(accepting)
+        yield from self.judge.introducers(found.introducers)
         for label, server in servers.items():
             self.lines.append(report.server_line(label, server, now))
             if self.opts.grid:
