@@ -188,7 +188,7 @@ LATENCIES = (
 SHARES = (
     Measure("shares.count", "", GAUGE, "shares it holds, counted by its lease checker twice a day"),
     Measure("shares.size", "B", GAUGE, "what they take on disk: what `storage.consumed` once was"),
-    Measure("shares.corrupt", "", GAUGE, "of these, shares that could not be read"),
+    Measure("shares.corrupt", "", GAUGE, "shares beside these that could not be read"),
     Measure("shares.checked_age", "s", GAUGE, "time since all shares had been looked at"),
 )
 

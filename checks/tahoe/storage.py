@@ -17,10 +17,11 @@ class Storage(NamedTuple):
     buckets: int | None
     """files of which it holds shares"""
     shares: int | None
+    """shares that could be read"""
     shares_size: int | None
-    """what the shares take on disk, bytes"""
+    """what these take on disk, bytes"""
     corrupt: int | None
-    """shares that could not be read"""
+    """shares beside these that could not be read"""
     checked: float | None
     """when all shares had been looked at, epoch seconds"""
 
