@@ -44,7 +44,11 @@ def label_part(raw: str) -> str:
         return raw
     import hashlib  # 3 ms, and most names need none
 
-    digest = hashlib.sha256(raw.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    try:
+        whole = raw.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        whole = raw.encode("utf-8", "surrogatepass")  # JSON may hold half a character: "\ud800"
+    digest = hashlib.sha256(whole).hexdigest()[:8]
     return f"{re.sub(_DIRTY_LABEL, '_', raw)[:60]}_{digest}".lstrip("_")
 
 

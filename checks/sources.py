@@ -41,16 +41,15 @@ def read_file(path: Path, largest: int) -> Contents | None:
             os.close(descriptor)
 
 
-def read_json(data: bytes, what: str, *, nan_is_null: bool = False) -> Any:
+def read_json(data: bytes, what: str, *, nan_is_null: bool = False, doubled_is_null: bool = False) -> Any:
     """Return the JSON document in `data` (UTF-8; RFC 8259). Raises BadInput, which calls it `what`.
 
-    A key that occurs twice is refused: which of the two is meant nobody knows. So is what only Python takes for a number (NaN, Infinity),
-    unless `nan_is_null`: then that one value counts as unknown.
+    A key that occurs twice is refused, for which of the two is meant nobody knows; so is what only Python takes for a number (NaN, Infinity).
+    With `doubled_is_null` and `nan_is_null` only that one value counts as unknown.
     """
+    pairs, constant = _null_doubled if doubled_is_null else _unique, _null if nan_is_null else _no_constant
     try:
-        return json.loads(
-            data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_null if nan_is_null else _no_constant
-        )
+        return json.loads(data.decode("utf-8"), object_pairs_hook=pairs, parse_constant=constant)
     except RecursionError:
         raise BadInput(f"{what} is nested too deeply") from None
     except UnicodeDecodeError:
@@ -87,6 +86,17 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a key occurs twice")
+    return found
+
+
+def _null_doubled(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                found[key] = None
+            seen.add(key)
     return found
 
 

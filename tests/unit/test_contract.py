@@ -8,6 +8,7 @@ import configparser
 import importlib
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -376,7 +377,7 @@ def test_commands_have_fixed_arguments_that_parse(name):
     for command in check.commands:
         assert command.name.startswith(name)
         assert command.description
-        check.parse(command.arguments.split())
+        check.parse(shlex.split(command.arguments))
 
 
 @every_check

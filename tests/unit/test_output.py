@@ -107,6 +107,11 @@ def test_label_parts_are_clean_and_different_names_have_different_parts(names):
     assert len(set(parts)) == len(names)
 
 
+def test_half_a_character_of_json_is_a_label_as_well():
+    assert re.fullmatch("web__[0-9a-f]{8}", label_part("web\ud800"))
+    assert label_part("web\ud800") != label_part("web\udbff")
+
+
 @given(st.text(max_size=80) | st.from_regex("_[a-z_ ]*", fullmatch=True))
 def test_graphios_ships_a_label_part_under_the_very_name_the_check_gave_it(name):
     assert Unique().label(label_part(name)) == label_part(name)

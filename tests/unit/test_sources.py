@@ -62,6 +62,11 @@ def test_nan_may_count_as_unknown() -> None:
     assert read_json(b'{"a": NaN, "b": [-Infinity, 1]}', "it", nan_is_null=True) == {"a": None, "b": [None, 1]}
 
 
+def test_a_doubled_key_may_cost_its_value_only() -> None:
+    data = b'{"a": 1, "b": {"c": 1, "c": 2, "d": 3, "c": 4}}'
+    assert read_json(data, "it", doubled_is_null=True) == {"a": 1, "b": {"c": None, "d": 3}}
+
+
 @pytest.mark.parametrize("value", [None, True, "1", [], {}, float("inf"), float("nan"), 10**400, 1e300])
 def test_what_is_no_number_is_none(value: object) -> None:
     assert number(value) is None
