@@ -20,10 +20,12 @@ _MOST_PAIRS = 200
 
 
 class Candidate(NamedTuple):
-    """One end of a pair: "host:port", and one of CONNECTIONS; both "" where the text is no candidate."""
+    """One end of a pair."""
 
-    address: str
+    name: str
+    """ "host:port/kind": short, for it is kept between two runs; one socket may be a candidate of several kinds. What is no candidate, as it is."""
     kind: str
+    """one of CONNECTIONS, or "" where it is not known"""
 
 
 def joined(one: str, other: str) -> str:
@@ -31,7 +33,7 @@ def joined(one: str, other: str) -> str:
 
     "" where an end's type is not known, unless the other is a relay.
     """
-    kinds = {_KINDS.get(one, ""), _KINDS.get(other, "")}
+    kinds = (_KINDS.get(one, ""), _KINDS.get(other, ""))
     if "relay" in kinds:
         return "relay"
     return "" if "" in kinds else max(kinds, key=CONNECTIONS.index)
@@ -41,7 +43,7 @@ def joined(one: str, other: str) -> str:
 def candidate(raw: str) -> Candidate:
     """Return what WebRTC's text of a candidate tells."""
     found = re.match(_CANDIDATE, raw)
-    return Candidate(f"{found[1]}:{found[2]}", _KINDS[found[3]]) if found else Candidate("", "")
+    return Candidate(f"{found[1]}:{found[2]}/{found[3]}", _KINDS[found[3]]) if found else Candidate(raw, "")
 
 
 def pairs(stats: object) -> tuple[tuple[Pair, ...], str]:
@@ -71,18 +73,13 @@ def best(found: tuple[Pair, ...]) -> Pair | None:
 
 
 def _pair(entry: dict[str, Any]) -> Pair:
-    raw = text(entry.get("local_candidate")), text(entry.get("remote_candidate"))
-    local, remote = candidate(raw[0]), candidate(raw[1])
-    # Short, for it is kept between two runs; the kinds are part of it, as one socket may be a candidate of several.
-    key = " ".join(
-        f"{end.address}/{end.kind}" if end.address else told for end, told in zip((local, remote), raw, strict=True)
-    )
+    local, remote = candidate(text(entry.get("local_candidate"))), candidate(text(entry.get("remote_candidate")))
     rtt = number(entry.get("rtt"))
     return Pair(
-        key=key,
-        received=count(entry.get("recv_total_bytes")),
-        sent=count(entry.get("sent_total_bytes")),
-        best=entry.get("best_conn") is True,
-        rtt=None if rtt is None or rtt < 0 else rtt / 1000,
-        connection=joined(local.kind, remote.kind),
+        f"{local.name} {remote.name}",
+        count(entry.get("recv_total_bytes")),
+        count(entry.get("sent_total_bytes")),
+        entry.get("best_conn") is True,
+        None if rtt is None or rtt < 0 else rtt / 1000,
+        joined(local.kind, remote.kind),
     )

@@ -64,15 +64,13 @@ def _recognised(document: dict[str, Any], what: str, changed: float | None) -> R
         reader, told = visualizer.reading, visualizer.written(document)
     else:
         raise BadInput(f"{what} is no document of an IPOP or EdgeVPN controller")
-    moment = told or changed
-    found = reader(document, moment or time.time())
+    found = reader(document, told or changed)
+    troubles = found.troubles
     if told and changed and told < changed - _LATE:
         stamp = datetime.fromtimestamp(told, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        late = f"its collector wrote this document at {stamp}, long before the file was written"
-        found = found._replace(troubles=(*found.troubles, late))
+        troubles = (*troubles, f"its collector wrote this document at {stamp}, long before the file was written")
     # A file's own time is when it was put there; what a server answers with has only its collector's.
-    found = found._replace(changed=changed or told)
-    return found._replace(links=tuple(link._replace(sampled=moment) for link in found.links)) if moment else found
+    return found._replace(changed=changed or told, troubles=troubles)
 
 
 def _from_file(path: Path) -> Reading:

@@ -5,6 +5,7 @@ Format: LinkManager and Topology of the IPOP controllers 18 to 20 and of EdgeVPN
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -12,7 +13,9 @@ from checks.ipop import candidates
 from checks.ipop.records import Link
 from checks.sources import number, table, text
 
-_ACTIVE = ("TNL_ONLINE", "CEStateConnected")
+_STATES = ("TunnelState", "State", "Status")
+"""LinkManager's of 20, Topology's, and tincan's own as IPOP 18 handed it on: the first that is told counts."""
+_ACTIVE = ("TNL_ONLINE", "CEStateConnected", "ONLINE")
 # Ids are 32 characters; a longer name than this is shortened, and told apart by its hash.
 _LONGEST = 100
 # Two hosts' clocks may differ by so much (seconds) that a link seems to be made after it was reported.
@@ -27,12 +30,13 @@ class Peer(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Where a record stands in its document, and when that was written (epoch seconds)."""
+    """Where a record stands in its document, and when that was written."""
 
     overlay: str
     node: str
     """id of who reports it"""
-    moment: float
+    written: float | None
+    """epoch seconds; None is now"""
     node_name: str = ""
     """as Link.node; "" where the document is of one node"""
     own_taps: bool = True
@@ -45,7 +49,7 @@ def link(link_id: str, record: object, origin: Origin) -> Link:
     """Return the Link of a record; what is wrong with it stands in its `trouble`."""
     link_id = short(link_id)
     fields = table(record)
-    state = next((told for told in map(text, (fields.get("TunnelState"), fields.get("State"))) if told), "")
+    state = next((told for told in (text(fields.get(name)) for name in _STATES) if told), "")
     active = state in _ACTIVE
     # Tincan's statistics of a tunnel stay in the document when it goes offline: they are old then.
     pairs, trouble = candidates.pairs(fields.get("Stats")) if active else ((), "")
@@ -61,11 +65,12 @@ def link(link_id: str, record: object, origin: Origin) -> Link:
         node=origin.node_name,
         overlay=short(origin.overlay),
         aliases=tuple(alias for alias in (known.address, peer_id) if alias and alias != name),
-        age=_age(fields, origin.moment) if active else None,
+        age=_age(fields, origin.written) if active else None,
         pairs=pairs,
         connection=best.connection if best else _endpoints(fields) if active else "",
         tap=_tap(fields) if origin.own_taps else "",
         incarnation=link_id,
+        sampled=origin.written,
         trouble=trouble or _missing(record, peer_id, state),
     )
 
@@ -107,12 +112,13 @@ def short(name: str) -> str:
     return f"{name[:_LONGEST]}~{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
-def _age(record: dict[str, Any], moment: float) -> float | None:
-    """Seconds since the connection was made; None where that is null or 0.0 (not yet), or after the document's moment."""
+def _age(record: dict[str, Any], written: float | None) -> float | None:
+    """Seconds since the connection was made; None where that is null or 0.0 (not yet), or after the document was written."""
     connected = number(record.get("ConnectedTime"))
-    if not connected or connected < 0 or connected > moment + _SKEW:
+    if not connected or connected < 0:
         return None
-    return max(moment - connected, 0.0)
+    age = (time.time() if written is None else written) - connected
+    return max(age, 0.0) if age > -_SKEW else None
 
 
 def _endpoints(record: dict[str, Any]) -> str:

@@ -20,8 +20,14 @@ from checks.output import clean_name
 from checks.sources import number, table, text
 
 _SOURCE = "IPOP visualizer"
+_NO_LINKS = (
+    "this answer of the visualizer does not list all links: "
+    "ask for /IPOP/overlays/<overlay>/links?current_state=True&interval=2100-01-01T00:00:00"
+)
 # How much the clocks of the service and of this host may differ, seconds.
 _SKEW = 60.0
+# No moment is later than this: the year 9999.
+_LAST = 2.5e11
 
 
 def recognised(document: dict[str, Any]) -> bool:
@@ -32,30 +38,33 @@ def recognised(document: dict[str, Any]) -> bool:
 def written(document: dict[str, Any]) -> float | None:
     """Return when the collector wrote this, epoch seconds; None where it does not say.
 
-    The moment is the document's `_id` (MongoDB's extended JSON), which has a zone, or an answer's `intervalNo`, which has none: the service's
-    host's own time, or UTC, by version. Of these two it is the later one that is not in the future.
+    A document has its moment as `_id` (MongoDB's extended JSON), an answer as `intervalNo`, which has no zone: it is the service's own time or
+    UTC, by version. Of these two it is the later one that is not in the future.
     """
     told = document.get("intervalNo", document.get("_id"))
     if isinstance(told, dict):
         told = told.get("$date")
-    if isinstance(told, dict):
-        told = told.get("$numberLong")
-        return int(told) / 1000 if isinstance(told, str) and told.isdecimal() and len(told) < 16 else None
-    milliseconds = number(told)
-    if milliseconds is not None:
-        return milliseconds / 1000
     try:
-        moment = datetime.fromisoformat(text(told, 40))
-        if moment.tzinfo is not None:
-            return moment.timestamp()
-        readings = sorted((moment.timestamp(), moment.replace(tzinfo=UTC).timestamp()))
+        if isinstance(told, dict):
+            moment = int(text(told.get("$numberLong"), 15)) / 1000
+        elif isinstance(told, str):
+            moment = _epoch(datetime.fromisoformat(told[:40]))
+        else:
+            moment = (number(told) or 0) / 1000
     except (ValueError, OverflowError, OSError):
         return None
+    return moment if 0 < moment < _LAST else None
+
+
+def _epoch(moment: datetime) -> float:
+    if moment.tzinfo is not None:
+        return moment.timestamp()
+    readings = sorted((moment.timestamp(), moment.replace(tzinfo=UTC).timestamp()))
     return readings[1] if readings[1] <= time.time() + _SKEW else readings[0]
 
 
-def reading(document: dict[str, Any], moment: float) -> Reading:
-    """Return the links of a document or answer written at `moment` (epoch seconds). Raises BadInput for an answer that lists no links."""
+def reading(document: dict[str, Any], when: float | None) -> Reading:
+    """Return the links of a document or answer written `when` (epoch seconds; None is now). Raises BadInput for an answer that lists no links."""
     found, troubles = [], []
     for overlay, nodes in _overlays(document):
         peers = _peers(document, overlay)
@@ -64,7 +73,7 @@ def reading(document: dict[str, Any], moment: float) -> Reading:
                 troubles.append(f"node {clean_name(node[:60])} of overlay {clean_name(overlay[:60])} is no JSON object")
                 continue
             name = peers.get(node, Peer()).name
-            origin = Origin(overlay, node, moment, name or edges.short(node), own_taps=False, peers=peers)
+            origin = Origin(overlay, node, when, name or edges.short(node), own_taps=False, peers=peers)
             found += [(edges.made(record), edges.link(link_id, record, origin)) for link_id, record in links.items()]
     return Reading(_SOURCE, edges.told_apart(found), 64, troubles=tuple(troubles))
 
@@ -75,23 +84,23 @@ def _overlays(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         for overlay, nodes in document["Links"].items():
             yield overlay, table(nodes)
         return
-    if "current_state" in document:
-        raise BadInput("this answer of the visualizer lists overlays: ask for /IPOP/overlays/<overlay>/links")
     for overlay, answer in document.items():
+        if overlay == "current_state":
+            raise BadInput(_NO_LINKS)
         if isinstance(answer, dict):
             yield overlay, _by_node(answer)
 
 
 def _by_node(answer: dict[str, Any]) -> dict[str, Any]:
-    """Return the links of an overlay's answer by node."""
+    """Return the links of an overlay's answer by node. Raises BadInput where it lists nodes, or only what has changed."""
     if "current_state" in answer:
         nodes = table(answer["current_state"])
         if any("NodeName" in table(node) or "IP4" in table(node) for node in nodes.values()):
-            raise BadInput("this answer of the visualizer lists nodes: ask for /IPOP/overlays/<overlay>/links")
+            raise BadInput(_NO_LINKS)
         return nodes
-    states = {node: table(part)["current_state"] for node, part in answer.items() if "current_state" in table(part)}
+    states = {node: part["current_state"] for node, part in answer.items() if "current_state" in table(part)}
     if len(states) < len(answer):
-        raise BadInput("this answer of the visualizer holds no full state: ask with current_state=True")
+        raise BadInput(_NO_LINKS)
     return states
 
 

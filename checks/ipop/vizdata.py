@@ -25,8 +25,8 @@ def recognised(document: dict[str, Any]) -> bool:
     return isinstance(document.get("VizData"), dict)
 
 
-def reading(document: dict[str, Any], moment: float) -> Reading:
-    """Return the links of a controller's document, which was written at `moment` (epoch seconds)."""
+def reading(document: dict[str, Any], when: float | None) -> Reading:
+    """Return the links of a controller's document, written `when` (epoch seconds; None is now)."""
     overlays: dict[str, Any] = document["VizData"]
     troubles = [
         f"overlay {clean_name(overlay[:60])} is no JSON object"
@@ -39,9 +39,7 @@ def reading(document: dict[str, Any], moment: float) -> Reading:
     found = (
         (
             edges.made(record),
-            edges.link(
-                link_id, record, Origin(overlay, node, moment, edges.short(node) if several else "", not several)
-            ),
+            edges.link(link_id, record, Origin(overlay, node, when, edges.short(node) if several else "", not several)),
         )
         for overlay, parts in overlays.items()
         for node, link_id, record in _records(table(parts), reporter)
