@@ -26,8 +26,8 @@ _HEADERS = (b"\x03\x01", b"\x02\x01", b"")
 _REQUEST = b'{"m":"get_state","stats":true}'
 # A tincan that is slow gets this long (seconds), or a third of the time that is left, until it is asked once more.
 _PATIENCE = 1.5
-# Datagrams follow each other at once: after this silence (seconds), or twice what the first one took, there are no more.
-_SILENCE = 0.3
+# Datagrams follow each other at once: after this silence (seconds) there are no more; on a slow machine twice what the first one took.
+_SILENCE, _LONGEST_SILENCE = 0.3, 1.0
 # Where datagrams were lost it is asked again, as often as this in all.
 _ROUNDS = 3
 _LARGEST = 65536
@@ -133,7 +133,7 @@ class _Answer:
         self._connection.send(header + _REQUEST)
         if not self._note(_PATIENCE if patience is None else patience):
             return False
-        silence = max(_SILENCE, 2 * (time.monotonic() - asked))
+        silence = min(max(_SILENCE, 2 * (time.monotonic() - asked)), _LONGEST_SILENCE)
         while self._note(silence):
             if self.over:
                 raise Malformed("its answer has no end")
@@ -186,7 +186,7 @@ def _reading(source: str, datagrams: Iterable[bytes], lost: int) -> Reading:
     if not own and not links:
         raise Malformed(f"what came back is no state: {_quoted(odd[0])}")
     troubles = (
-        [f"{lost} datagrams found the receive buffer full, so peers are missing: raise net.core.rmem_max"]
+        [f"{lost} datagrams found the receive buffer full, so peers may be missing: raise net.core.rmem_max"]
         if lost
         else []
     )
