@@ -39,7 +39,7 @@ def _read(path: Path) -> tuple[Node, ...]:
 
 def parse(data: bytes, what: str) -> tuple[Node, ...]:
     """Return all nodes in the file's bytes; a damaged entry costs that node, which has `trouble`. Raises BadInput."""
-    document = read_json(data, what, nan_is_null=True)
+    document = read_json(data, what, nan_is_null=True, doubled_is_null=True)
     if not isinstance(document, dict):
         raise BadInput(f"{what} is no file of a stats gatherer")
     return tuple(_node(tubid, entry) for tubid, entry in document.items())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from checks.plugin import COUNTER, GAUGE, Measure
@@ -177,9 +178,7 @@ _MORE_CLIENT = (
 STATISTICS = (*_SEED, *_DISK, *_NODE, *_MUNIN_STORAGE, *_MUNIN_CLIENT, *_MORE_CLIENT, *_MORE_OPERATIONS, *_MUNIN_HELPER)
 """Everything a node may report but latencies, the most important first."""
 
-_LATENCY = re.compile(
-    r"storage_server\.latencies\.([A-Za-z0-9][A-Za-z0-9_-]{0,39})\.(samplesize|mean|\d\d_\d_percentile)"
-)
+_LATENCY = r"storage_server\.latencies\.([A-Za-z0-9][A-Za-z0-9_-]{0,39})\.(samplesize|mean|[0-9]{2}_[0-9]_percentile)"
 LATENCIES = (
     Measure("latency.<operation>.mean", "s", GAUGE, "mean time of an operation of the storage server, its last 1,000"),
     Measure("latency.<operation>.<percentile>", "s", GAUGE, "time that 50 % of them kept below (p50), p90, p99, p99_9"),
@@ -214,44 +213,46 @@ def reported(statistics: Statistics) -> Iterator[tuple[Statistic, float]]:
 
 def latencies(statistics: Statistics) -> list[Latency]:
     """Return the latencies the node reports, by operation; too few samples for a percentile: it is not there."""
-    found = []
-    for key, value in statistics.stats.items():
-        match = _LATENCY.fullmatch(key)
-        if match:
-            found.append(Latency(match[1], _shortened(match[2]), value))
-    return found
+    named = ((_operation(key), value) for key, value in statistics.stats.items())
+    return [Latency(*name, value) for name, value in named if name]
 
 
-def _shortened(name: str) -> str:
-    """Return mean, samples, or p50 for 50_0_percentile, p99_9 for 99_9_percentile, p1 for 01_0_percentile."""
-    if name == "samplesize":
-        return "samples"
-    if name == "mean":
-        return name
-    whole, tenth, _ = name.split("_")
-    return f"p{int(whole)}" + (f"_{tenth}" if tenth != "0" else "")
+@lru_cache(4096)
+def _operation(key: str) -> tuple[str, str] | None:
+    """Return of which operation a key is what latency: mean, samples, p50 for 50_0_percentile, p99_9, p1; None where it is no latency."""
+    match = re.fullmatch(_LATENCY, key)
+    if not match:
+        return None
+    operation, what = match.groups()
+    if what == "samplesize":
+        return operation, "samples"
+    if what == "mean":
+        return operation, what
+    whole, tenth, _ = what.split("_")
+    return operation, f"p{int(whole)}" + (f"_{tenth}" if tenth != "0" else "")
+
+
+# Reported only after their time: minutes of running, or a first full count of the buckets.
+_LATER = {one.key for one in _NODE if one.key.startswith("cpu_monitor.") or one.label == "buckets"}
+# A counter begins with its first event; that of freed bytes has had none since leases are no more cancelled.
+_ALWAYS = tuple(
+    one for one in STATISTICS if one.key not in _LATER and (not one.counted or one.label == "storage.bytes_freed")
+)
 
 
 def missing(statistics: Statistics) -> list[Statistic]:
-    """Return what no node like this one reports: gone from its version, or not asked of it by its configuration.
+    """Return what this node's version or configuration does not report.
 
-    Counters that only wait for their first event, and what belongs to a service the node does not run, is not among it.
+    Counters that only wait for their first event, and what belongs to a service the node does not run, are not among it.
     """
-    wanted = [one for one in STATISTICS if one.key not in _LATER and not one.counted] + [_FREED]
+    runs = {
+        "load_monitor": True,
+        "node": True,
+        "storage_server": statistics.stores,
+        _HELPER: any(key.startswith(_HELPER) for key in statistics.stats),
+    }
     return [
         one
-        for one in wanted
-        if one.key not in statistics.stats and one.key not in statistics.counters and _runs(one, statistics)
+        for one in _ALWAYS
+        if one.key not in statistics.stats and one.key not in statistics.counters and runs[one.key.partition(".")[0]]
     ]
-
-
-_FREED = _SEED[5]
-# Reported only after their time: minutes of running, or a first full count of the buckets.
-_LATER = {one.key for one in _NODE if one.key.startswith("cpu_monitor.") or one.label == "buckets"}
-
-
-def _runs(one: Statistic, statistics: Statistics) -> bool:
-    service = one.key.partition(".")[0]
-    if service == "storage_server":
-        return statistics.stores
-    return service != _HELPER or any(key.startswith(_HELPER) for key in statistics.stats)

@@ -11,7 +11,7 @@ NONE = Statistics({}, {})
 
 def read(data: bytes, what: str) -> Statistics:
     """Return the statistics in a document, which is called `what`. Raises BadInput."""
-    return parse(read_json(data, what, nan_is_null=True), what)
+    return parse(read_json(data, what, nan_is_null=True, doubled_is_null=True), what)
 
 
 def parse(document: object, what: str) -> Statistics:

@@ -28,7 +28,7 @@ class Storage(NamedTuple):
 
 def read(data: bytes, what: str) -> Storage:
     """Return what a storage node's document, called `what`, says. Raises BadInput."""
-    document = read_json(data, what, nan_is_null=True)
+    document = read_json(data, what, nan_is_null=True, doubled_is_null=True)
     if not isinstance(document, dict) or not isinstance(document.get("stats"), dict):
         raise BadInput(f"{what} is not what a storage node of Tahoe-LAFS tells")
     last = _last_cycle(table(table(document.get("lease-checker")).get("history")))

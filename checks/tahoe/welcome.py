@@ -14,7 +14,7 @@ from checks.tahoe.records import Introducer, Introductions, Server, Welcome
 
 def read(data: bytes, what: str) -> Welcome | Introductions:
     """Return what a node's or an introducer's document, called `what`, says. Raises BadInput."""
-    return parse(read_json(data, what, nan_is_null=True), what)
+    return parse(read_json(data, what, nan_is_null=True, doubled_is_null=True), what)
 
 
 def parse(document: object, what: str) -> Welcome | Introductions:

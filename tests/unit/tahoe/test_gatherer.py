@@ -125,3 +125,13 @@ def test_nan_costs_the_value(tmp_path):
     (node,) = gatherer.read(written(tmp_path, document))
     assert "storage_server.disk_avail" not in node.statistics.stats
     assert "storage_server.disk_total" in node.statistics.stats
+
+
+def test_a_key_that_occurs_twice_costs_its_value_or_its_node(tmp_path):
+    one = json.dumps(gathered()[TUBID])
+    twice = one.replace('"node.uptime"', '"node.uptime": 7, "node.uptime"')
+    path = written(tmp_path, f'{{"a": {one}, "b": {twice}, "a": {one}, "c": {one}}}')
+    a, b, c = gatherer.read(path)
+    assert (a.trouble, b.trouble, c.trouble) == ("its entry is damaged", "", "")
+    assert b.statistics.uptime is None
+    assert c.statistics.uptime == pytest.approx(115.19655013084412)

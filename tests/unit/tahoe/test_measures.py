@@ -117,7 +117,16 @@ def test_percentiles_go_by_their_short_names():
 
 
 def test_what_is_no_latency_makes_no_label():
-    keys = ("wr|ite.mean", "write.mode", "write.50_percentile", ".mean", "a.b.mean", "write.mean\n", "_x.mean")
+    keys = (
+        "wr|ite.mean",
+        "write.mode",
+        "write.50_percentile",
+        ".mean",
+        "a.b.mean",
+        "write.mean\n",
+        "_x.mean",
+        "write.\u0665\u0660_0_percentile",
+    )
     assert not measures.latencies(Statistics({}, {f"storage_server.latencies.{key}": 1.0 for key in keys}))
 
 

@@ -75,3 +75,8 @@ def test_whatever_is_served_only_numbers_come_through(counters, stats):
     assert all(0 <= value < 1e18 and not isinstance(value, bool) for value in found.stats.values())
     # And no number that is one is lost.
     assert all(key in found.counters for key, value in counters.items() if type(value) is int and 0 <= value < 1 << 64)
+
+
+def test_a_key_that_occurs_twice_costs_its_value():
+    found = statistics.read(b'{"counters": {"a": 1, "a": 2, "b": 3}, "stats": {}}', "/statistics")
+    assert found.counters == {"b": 3}

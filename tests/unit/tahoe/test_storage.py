@@ -51,7 +51,11 @@ def test_damage_costs_what_is_damaged(damage):
     assert read(document) == Storage(27, None, None, None, None)
 
 
-@pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"stats": []}', b'{"stats": {}, "stats": {}}'])
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"[]", b"{}", b'{"stats": []}', b'{"stats": {}, "stats": {}}'],
+    ids=["empty", "list", "nothing", "wrong-part", "twice"],
+)
 def test_what_is_no_storage_page(text):
     with pytest.raises(BadInput, match="/storage is"):
         storage.read(text, "/storage")
