@@ -139,9 +139,8 @@ def _trouble(link: Link, now: float, stale: bool, is_stale: Callable[[float], bo
     """Why the link has no data to go by; "" where it has, and where the whole source is stale anyway."""
     if link.trouble and not link.active:
         return link.trouble
-    if link.sampled is not None and not stale and is_stale(now - link.sampled):
-        return f"its data are {duration(now - link.sampled)} old, while others are fresh"
-    return ""
+    age = 0.0 if link.sampled is None else max(0.0, now - link.sampled)
+    return f"its data are {duration(age)} old, while others are fresh" if age and not stale and is_stale(age) else ""
 
 
 def _compared(seen: Iterable[Seen], reading: Reading, counters: Counters, now: float) -> list[Seen]:
