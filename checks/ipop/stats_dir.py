@@ -81,7 +81,7 @@ def _parsed_listing(path: Path) -> _Listing:
     name = clean_name(str(path))
     contents = read_file(path, _LARGEST_LIST)
     if contents is None:
-        raise BadInput(f"{name} is missing")
+        raise BadInput(f"{name} is missing: does the controller write it (ganglia_stat, ganglia_path)?")
     entries = _last_line(contents.data, name)
     if not isinstance(entries, list):
         raise BadInput(f"{name} holds no list of peers")
@@ -97,7 +97,7 @@ def _links(directory: Path, peers: Iterable[str], known: dict[str, Link]) -> lis
 def _link(directory: Path, peer: str) -> Link:
     """Return the link to a listed peer; without data it is not active, and `trouble` says why."""
     if not _ADDRESS.fullmatch(peer):
-        return Link(peer, peer[:100], False, "", trouble=f"listed in {LIST}, but no address")
+        return Link(peer, peer[:100], False, "", trouble=f"listed in {LIST}, but it is no address")
     name = peer + SUFFIX
     try:
         contents = read_file(directory / name, _LARGEST_STATE)
