@@ -32,7 +32,7 @@ def read(source: str, until: float) -> Reading:
 
 def parse(data: bytes, what: str, changed: float | None = None) -> Reading:
     """Return the links of a document, which `what` names and which was written at `changed` (None: now). Raises BadInput."""
-    document = read_json(expanded(data, what), what, nan_is_null=True)
+    document = read_json(expanded(data, what), what, nan_is_null=True, doubled_is_null=True)
     if not isinstance(document, dict):
         raise BadInput(f"{what} is no document of an IPOP or EdgeVPN controller")
     return _recognised(document, what, changed)

@@ -134,5 +134,7 @@ def _tap(record: dict[str, Any]) -> str:
 def _missing(record: object, peer: str, state: str) -> str:
     if not isinstance(record, dict):
         return "its record is no JSON object"
+    if not peer and not state and ("TapName" in record or "LocalEndpoint" in record):
+        return ""  # evio's topology has not told of it yet
     lacks = [name for name, value in (("peer", peer), ("state", state)) if not value]
     return f"its record tells no {' and no '.join(lacks)}" if lacks else ""

@@ -41,8 +41,7 @@ def reading(document: dict[str, Any], when: float | None) -> Reading:
             edges.made(record),
             edges.link(link_id, record, Origin(overlay, node, when, edges.short(node) if several else "", not several)),
         )
-        for overlay, parts in overlays.items()
-        for node, link_id, record in _records(table(parts), reporter)
+        for overlay, node, link_id, record in _records(overlays, reporter)
     )
     return Reading(
         source=_source(document),
@@ -70,15 +69,25 @@ def _nodes(overlays: dict[str, Any]) -> list[str]:
     return list(found)
 
 
-def _records(parts: dict[str, Any], reporter: str) -> Iterator[tuple[str, str, object]]:
-    """Yield node, id and record of each tunnel of an overlay; what Topology and LinkManager tell of it is one record."""
-    topology = _topology(table(parts.get("Topology")))
-    for node, tunnels in _tunnels(parts, reporter):
-        for link_id, tunnel in tunnels.items():
-            edge = topology.pop(link_id, None)
-            yield node, link_id, {**edge, **tunnel} if isinstance(edge, dict) and isinstance(tunnel, dict) else tunnel
-    for link_id, edge in topology.items():
-        yield reporter, link_id, edge
+def _records(overlays: dict[str, Any], reporter: str) -> Iterator[tuple[str, str, str, object]]:
+    """Yield overlay, node, id and record of each link; what Topology and LinkManager tell of it is one record.
+
+    The overlay is LinkManager's: IPOP 18 lists the edges of all overlays under each.
+    """
+    topologies = {overlay: _topology(table(table(parts).get("Topology"))) for overlay, parts in overlays.items()}
+    listed: set[str] = set()
+    for overlay, parts in overlays.items():
+        for node, tunnels in _tunnels(table(parts), reporter):
+            listed |= tunnels.keys()
+            for link_id, tunnel in tunnels.items():
+                edge = topologies[overlay].get(link_id)
+                whole = {**edge, **tunnel} if isinstance(edge, dict) and isinstance(tunnel, dict) else tunnel
+                yield overlay, node, link_id, whole
+    for overlay, topology in topologies.items():
+        for link_id, edge in topology.items():
+            if link_id not in listed:
+                listed.add(link_id)
+                yield overlay, reporter, link_id, edge
 
 
 def _tunnels(parts: dict[str, Any], reporter: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -97,10 +106,12 @@ def _is_record(value: object) -> bool:
 
 
 def _topology(layout: dict[str, Any]) -> dict[str, Any]:
-    """Return edges by id; what stands beside v20's ConnectionEdges are numbers."""
+    """Return edges by id, from whichever layout; numbers beside ConnectionEdges are no edges."""
     if "ConnectionEdges" in layout:
-        return dict(table(layout["ConnectionEdges"]))
+        return table(layout["ConnectionEdges"])
     found: dict[str, Any] = {}
     for name, value in layout.items():
-        found.update({name: value} if _is_record(value) else value)
+        if isinstance(value, dict):
+            by_node = table(value.get("ConnectionEdges", value))
+            found.update({name: value} if _is_record(value) else by_node)
     return found

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 OVERLAYS = ("101000F", "111030F")
-MADE = 1795000000.25
+MADE = 1700000000.25
 """When the first connection was made, epoch seconds; the next are a second later each."""
 RECEIVED, SENT = 1000, 400
 """Bytes a second on the best pair of each link."""

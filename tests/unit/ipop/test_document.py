@@ -14,7 +14,7 @@ from checks import web
 from checks.deadline import BadInput, CheckError
 from checks.ipop import document
 from tests.seattle.web import WebServing, answer
-from tests.unit.ipop.recorded import FOLDER, WRITTEN, load, read
+from tests.unit.ipop.recorded import FOLDER, T1, T2, T3, WRITTEN, load, read
 
 LATE = "its collector wrote this document at 2026-11-20 21:11:04 UTC, long before the file was written"
 
@@ -96,7 +96,7 @@ def test_a_file_in_the_middle_of_being_written_is_read_again(tmp_path, monkeypat
         (b"", "damaged or cut"),
         (b"\x00\xff", "not UTF-8"),
         (b'{"VizData": {"101000F"', "damaged or cut"),
-        (b'{"VizData": {}, "VizData": {}}', "a key occurs twice"),
+        (b'{"VizData": {}, "VizData": {}}', "no document of an IPOP or EdgeVPN controller"),
         (b"[" * 100_000, "nested too deeply"),
         (b"[]", "no document of an IPOP or EdgeVPN controller"),
         (b"{}", "no document of an IPOP or EdgeVPN controller"),
@@ -132,6 +132,12 @@ def test_nan_is_a_value_that_is_not_known():
     for tunnel, value in zip(tunnels.values(), (float("nan"), float("inf"), float("-inf")), strict=True):
         tunnel["State"], tunnel["ConnectedTime"] = "CEStateConnected", value
     assert [(link.active, link.age) for link in read(content).links] == [(True, None)] * 3
+
+
+def test_a_record_that_occurs_twice_costs_only_itself():
+    data = (FOLDER / "evio.json").read_bytes().replace(T2.encode(), T1.encode())
+    found = {link.incarnation: link for link in document.parse(data, "it", WRITTEN).links}
+    assert [found[tunnel].trouble for tunnel in (T1, T3)] == ["its record is no JSON object", ""]
 
 
 def test_a_server_is_asked_and_its_answer_is_of_now():

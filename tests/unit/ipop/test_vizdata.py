@@ -80,6 +80,29 @@ def test_links_to_one_peer_in_two_overlays_are_two():
     assert (found[T1].peer, found[T1].key, found[T4].key) == (B, f"{OVERLAY}/{A}/{B}", f"{OTHER}/{A}/{B}")
 
 
+def test_ipop_18_lists_the_edges_of_all_overlays_under_each():
+    content = load("ipop-18")
+    parts = content["VizData"]
+    alone = {"PeerId": E, "LinkId": T3, "State": "CEStateCreated", "CreatedTime": 1795209060.0, "ConnectedTime": None}
+    everything = {**parts[OVERLAY]["Topology"], **parts[OTHER]["Topology"], T3: alone}
+    parts[OVERLAY]["Topology"] = parts[OTHER]["Topology"] = everything
+    found = links(content)
+    assert {link_id: found[link_id] for link_id in (T1, T2, T4)} == links("ipop-18")
+    assert (len(found), found[T3].peer, found[T3].state) == (4, E, "CEStateCreated")
+
+
+@pytest.mark.parametrize("layout", ["by node", "edges by node", "list"])
+def test_a_topology_by_node_has_the_same_edges_and_numbers_are_none(layout):
+    content = load("ipop-20")
+    topology = content["VizData"][OVERLAY]["Topology"]
+    content["VizData"][OVERLAY]["Topology"] = {
+        "by node": {A: topology["ConnectionEdges"], "NumEdges": 3},
+        "edges by node": {A: topology},
+        "list": [B, C],
+    }[layout]
+    assert [link.age for link in links(content).values()] == [None if layout == "list" else 100.0, None, None]
+
+
 def test_master_lists_edges_without_a_tunnel_and_overlays_without_links():
     found = read("ipop-master")
     assert [(link.incarnation, link.active, link.state, link.peer) for link in found.links] == [
@@ -124,17 +147,21 @@ def test_evio_begins_with_no_tunnels():
     assert (found.links, found.troubles, found.node) == ((), (), "node-a")
 
 
-@pytest.mark.parametrize("lost", [["State", "PeerId"], ["PeerId"], ["State"]])
-def test_a_tunnel_that_only_one_part_of_evio_knows_yet_is_listed_and_named(lost):
+def test_a_tunnel_that_evios_topology_has_not_told_of_yet_is_listed_and_no_trouble():
     content = load("evio")
-    for name in lost:
+    for name in ("PeerId", "State", "CreatedTime", "ConnectedTime", "Type"):
         del content["VizData"][OVERLAY]["Tunnels"][T1][name]
     link = links(content)[T1]
-    assert link.active == ("State" not in lost)
-    assert link.peer == (T1 if "PeerId" in lost else B)
-    assert all(
-        word in link.trouble for word in ("peer" if "PeerId" in lost else "", "state" if "State" in lost else "")
-    )
+    assert (link.peer, link.active, link.state, link.trouble) == (T1, False, "", "")
+
+
+@pytest.mark.parametrize("lost", ["PeerId", "State"])
+def test_a_record_without_peer_or_state_is_named(lost):
+    content = load("evio")
+    del content["VizData"][OVERLAY]["Tunnels"][T1][lost]
+    link = links(content)[T1]
+    assert (link.active, link.peer) == ((True, T1) if lost == "PeerId" else (False, B))
+    assert link.trouble == f"its record tells no {'peer' if lost == 'PeerId' else 'state'}"
 
 
 @pytest.mark.parametrize("connected", [None, 0.0, 0, -5.0, "1795209000", True, [], 1e300, 1795309064.0])
