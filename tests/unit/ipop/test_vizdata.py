@@ -257,6 +257,19 @@ def test_evio_20_told_link_managers_tunnels_without_nodes():
     assert links(content) == links("evio")
 
 
+def test_in_a_hostile_document_each_entry_stands_for_itself():
+    found = links("ipop-hostile")
+    assert (len(found), sum(link.active for link in found.values())) == (10, 6)
+    first = found[T1]
+    assert [(pair.received, pair.sent, pair.rtt) for pair in first.pairs] == [
+        ((1 << 64) - 1, None, None),  # its round trip is NaN, its sent bytes are negative
+        (None, None, None),
+        (1, 2, 0.023),
+    ]
+    assert (first.age, first.trouble) == (None, "1 of its 4 candidate pairs can't be used")
+    assert read("ipop-hostile").troubles == (f"overlay {OTHER} is no JSON object",)
+
+
 def test_names_of_any_length_stay_short_and_different():
     content = load("evio")
     tunnels = content["VizData"][OVERLAY]["Tunnels"]
