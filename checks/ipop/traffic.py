@@ -25,7 +25,7 @@ UNKNOWN = "bytes not reported"
 # Ages are whole seconds, and reading takes its time.
 _SLACK = 3.0
 _CLOCKS_AGREE = 2.0
-# How many pairs that are gone are remembered of a link: one that comes back has counted since it was made.
+# How many pairs that are gone are remembered of a link.
 _MOST_GONE = 20
 _NOT_KNOWN = -1
 
@@ -44,8 +44,8 @@ class Kept(NamedTuple):
     """how long before the run that was, seconds"""
     pairs: Mapping[str, tuple[int, int]] = {}
     """bytes received and sent of each pair, by check sum of its key; -1 is not known"""
-    gone: Iterable[str] = ()
-    """pairs it had earlier"""
+    gone: Mapping[str, tuple[int, int]] = {}
+    """pairs it had earlier, and what they had counted"""
 
 
 class Change(NamedTuple):
@@ -69,9 +69,9 @@ def keep(link: Link, active: bool, age: float | None, now: float, old: Kept | No
     behind = 0.0 if link.sampled is None else now - link.sampled
     incarnation = _check_sum(link.incarnation) + 1 if link.incarnation else 0
     pairs = _by_check_sum(link.pairs)
-    known = [*old.pairs, *old.gone] if old else []
-    gone = [key for key in dict.fromkeys(known) if key not in pairs][:_MOST_GONE]
-    return Kept(True, age, incarnation, link.sampled, behind, pairs, gone)
+    known = {**old.pairs, **old.gone} if old else {}
+    gone = [(key, counted) for key, counted in known.items() if key not in pairs]
+    return Kept(True, age, incarnation, link.sampled, behind, pairs, dict(gone[:_MOST_GONE]))
 
 
 def compare(old: Kept | None, new: Kept, interval: float | None, bits: int, age_wraps: bool) -> Change:
@@ -136,7 +136,8 @@ def _gained(old: Kept, new: Kept, way: int, bits: int) -> tuple[int | None, str]
     total = 0
     for key, counted in new.pairs.items():
         before = old.pairs.get(key)
-        if before is None and key in old.gone:
+        # One that was gone is a new one of the same addresses, unless it goes on where it was: then it has counted for longer than this interval.
+        if key in old.gone and 0 < counted[way] >= old.gone[key][way]:
             return None, CAME_BACK
         if counted[way] == _NOT_KNOWN:
             return None, UNKNOWN
@@ -177,7 +178,9 @@ def pack(kept: Kept) -> dict[str, int]:
             values[name] = round(seconds * 1000)
     for key, (received, sent) in kept.pairs.items():
         values[f"r{key}"], values[f"s{key}"] = received, sent
-    return values | {f"g{key}": 0 for key in kept.gone}
+    for key, (received, sent) in kept.gone.items():
+        values[f"g{key}"], values[f"h{key}"] = received, sent
+    return values
 
 
 def unpack(values: Mapping[str, int]) -> Kept | None:
@@ -191,10 +194,14 @@ def unpack(values: Mapping[str, int]) -> Kept | None:
         values.get("incarnation", 0),
         seconds.get("sampled"),
         seconds.get("behind", 0.0),
-        {
-            name[1:]: (received, values.get(f"s{name[1:]}", _NOT_KNOWN))
-            for name, received in values.items()
-            if name[0] == "r"
-        },
-        [name[1:] for name in values if name[0] == "g"],
+        _both_ways(values, "r", "s"),
+        _both_ways(values, "g", "h"),
     )
+
+
+def _both_ways(values: Mapping[str, int], received: str, sent: str) -> dict[str, tuple[int, int]]:
+    return {
+        name[1:]: (number, values.get(sent + name[1:], _NOT_KNOWN))
+        for name, number in values.items()
+        if name[0] == received
+    }

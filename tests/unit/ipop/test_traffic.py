@@ -75,20 +75,28 @@ def test_bytes_of_one_direction_that_are_not_reported_cost_that_direction():
     assert rates(link((A, 5, 10)), link((A, 15, None))) == (1.0, None, traffic.UNKNOWN)
 
 
-def test_a_pair_that_comes_back_gives_no_spike():
-    runs = [
-        link((A, 10**9, 0), (B, 1, 1)),
-        link((B, 1, 1)),
-        link((A, 10**9 + 50, 0), (B, 1, 1)),
-        link((A, 10**9 + 150, 0), (B, 1, 1)),
-    ]
+def received(*runs):
+    """What each run finds of one link, every 10 s."""
     old, found = None, []
-    for number, one in enumerate(runs):
-        new = keep(one, True, None, NOW + 10 * number, old)
+    for number, pairs in enumerate(runs):
+        new = keep(link(*pairs), True, None, NOW + 10 * number, old)
         found.append(compare(old, new, 10.0, 32, False))
         old = unpack(pack(new))
-    assert [one.why for one in found[1:]] == ["", traffic.CAME_BACK, ""]
-    assert [one.received for one in found[1:]] == [0.0, None, 10.0]
+    return [(one.received, one.why) for one in found[1:]]
+
+
+def test_a_pair_that_was_not_shown_for_a_while_gives_no_spike():
+    both = [(A, 10**9 + 50, 0), (B, 1, 1)]
+    assert received([(A, 10**9, 0), (B, 1, 1)], [(B, 1, 1)], both, both) == [
+        (0.0, ""),
+        (None, traffic.CAME_BACK),
+        (0.0, ""),
+    ]
+
+
+def test_a_new_pair_of_the_same_addresses_counts_from_0():
+    assert received([(A, 10**9, 0), (B, 1, 1)], [(B, 1, 1)], [(A, 50, 0), (B, 1, 1)]) == [(0.0, ""), (5.0, "")]
+    assert received([(A, 0, 0), (B, 1, 1)], [(B, 1, 1)], [(A, 0, 0), (B, 1, 1)]) == [(0.0, ""), (0.0, "")]
 
 
 def test_the_time_of_a_rate_is_that_between_the_files_not_between_the_runs():
