@@ -32,7 +32,7 @@ class Answer(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One kind of server: its double (a module of tests.seattle and options), and the check that watches it.
+    """One kind of server: its double (a module of tests.seattle, or one with dots, and options), and the check that watches it.
 
     `{port}` in the check's command line is the double's.
     """
@@ -60,7 +60,8 @@ class Double:
         module, *words = self._row.double.split()
         self._starts += 1
         name = re.sub(r"\W+", "-", f"{self._row.name}-{self._starts}")
-        argv = [sys.executable, "-m", f"tests.seattle.{module}", "--port", str(self.port), *words]
+        module = module if "." in module else f"tests.seattle.{module}"
+        argv = [sys.executable, "-m", module, "--port", str(self.port), *words]
         log = self._root / "log" / f"{name}.log"
         self.daemon = daemon = Daemon(name, argv, log, cwd=place.CLONE, root=self._root)
         daemon.start()
