@@ -80,6 +80,17 @@ def styled(state: Any, header: bytes = b"\x03\x01") -> bytes:
     return header + json.dumps(state, indent=3, sort_keys=True, separators=(",", " : ")).encode() + b"\n"
 
 
+def _has_ipv6() -> bool:
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+        probe.bind(("::1", 0))
+        return True
+    return False
+
+
+HAS_IPV6 = _has_ipv6()
+"""Whether this machine has ::1; a container may not."""
+
+
 class Tincan(Serving):
     """A tincan of a version of HEADERS; `peers` and `manner` may be changed at any time.
 
@@ -96,24 +107,36 @@ class Tincan(Serving):
         *,
         version: str = "16",
         peers: Sequence[dict[str, Any]] | None = None,
+        ipv6: bool = True,
     ) -> None:
         super().__init__(port, manner)
         self.header = HEADERS[version]
         self.peers = [peer(1), peer(2, online=False)] if peers is None else list(peers)
-        self._socket6 = socket.socket(socket.AF_INET6, self.kind)
-        self._socket6.bind(("::1", self.port))
+        self.told = 0
+        """How many requests were answered, to the last datagram."""
+        self._threads: list[threading.Thread] = []
+        self._sockets = [self._socket]
+        if ipv6 and HAS_IPV6:
+            self._sockets.append(socket.socket(socket.AF_INET6, self.kind))
+            self._sockets[-1].bind(("::1", self.port))
 
     def start(self) -> None:
         """Begin to serve."""
-        for one in (self._socket, self._socket6):
-            threading.Thread(target=self._serve_at, args=(one,), daemon=True).start()
+        for one in self._sockets:
+            thread = threading.Thread(target=self._serve_at, args=(one,), daemon=True)
+            thread.start()
+            self._threads.append(thread)
 
     def stop(self) -> None:
         """End: the port is free again."""
-        super().stop()
-        with contextlib.suppress(OSError):
-            self._socket6.shutdown(socket.SHUT_RDWR)
-        self._socket6.close()
+        self._ended.set()
+        for one in self._sockets:
+            with contextlib.suppress(OSError):
+                one.sendto(b"", one.getsockname())  # who waits for a datagram keeps the port
+        for thread in self._threads:
+            thread.join(5)
+        for one in self._sockets:
+            one.close()
 
     def answers(self, request: bytes) -> list[bytes]:
         """Return the datagrams a healthy tincan answers with."""
@@ -138,6 +161,7 @@ class Tincan(Serving):
                 if request and not self._ended.is_set():
                     self.requests.append(request)
                     self._answer(one, request, sender)
+                    self.told += 1
 
     def _answer(self, one: socket.socket, request: bytes, sender: Any) -> None:
         datagrams = self.answers(request)
