@@ -65,12 +65,17 @@ def _recognised(document: dict[str, Any], what: str, changed: float | None) -> R
     else:
         raise BadInput(f"{what} is no document of an IPOP or EdgeVPN controller")
     found = reader(document, told or changed)
-    troubles = found.troubles
-    if told and changed and told < changed - _LATE:
-        stamp = datetime.fromtimestamp(told, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        troubles = (*troubles, f"its collector wrote this document at {stamp}, long before the file was written")
-    # A file's own time is when it was put there; what a server answers with has only its collector's.
-    return found._replace(changed=changed or told, troubles=troubles)
+    if not told or not changed:
+        return found._replace(changed=changed or told)
+    # A file is as old as it says itself, for who reads it and for rates; only the ages in it are as old as the document.
+    links = tuple(link._replace(sampled=changed) for link in found.links)
+    troubles = (*found.troubles, _late(told)) if told < changed - _LATE else found.troubles
+    return found._replace(changed=changed, links=links, troubles=troubles)
+
+
+def _late(written: float) -> str:
+    stamp = datetime.fromtimestamp(written, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    return f"its collector wrote this document at {stamp}, long before the file was written"
 
 
 def _from_file(path: Path) -> Reading:

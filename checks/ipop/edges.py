@@ -20,6 +20,8 @@ _ACTIVE = ("TNL_ONLINE", "CEStateConnected", "ONLINE")
 _LONGEST = 100
 # Two hosts' clocks may differ by so much (seconds) that a link seems to be made after it was reported.
 _SKEW = 300.0
+# Epoch seconds, 2017, before any of these controllers: what is earlier is 0.0, or from a host that had not set its clock yet.
+_EARLIEST = 1.5e9
 
 
 class Peer(NamedTuple):
@@ -113,9 +115,9 @@ def short(name: str) -> str:
 
 
 def _age(record: dict[str, Any], written: float | None) -> float | None:
-    """Seconds since the connection was made; None where that is null or 0.0 (not yet), or after the document was written."""
+    """Seconds since the connection was made; None where that is null or 0.0 (not yet), long ago, or after the document was written."""
     connected = number(record.get("ConnectedTime"))
-    if not connected or connected < 0:
+    if connected is None or connected < _EARLIEST:
         return None
     age = (time.time() if written is None else written) - connected
     return max(age, 0.0) if age > -_SKEW else None

@@ -77,7 +77,7 @@ def _records(overlays: dict[str, Any], reporter: str) -> Iterator[tuple[str, str
     topologies = {overlay: _topology(table(table(parts).get("Topology"))) for overlay, parts in overlays.items()}
     listed: set[str] = set()
     for overlay, parts in overlays.items():
-        for node, tunnels in _tunnels(table(parts), reporter):
+        for node, tunnels in _tunnels(table(parts), reporter).items():
             listed |= tunnels.keys()
             for link_id, tunnel in tunnels.items():
                 edge = topologies[overlay].get(link_id)
@@ -90,15 +90,15 @@ def _records(overlays: dict[str, Any], reporter: str) -> Iterator[tuple[str, str
                 yield overlay, reporter, link_id, edge
 
 
-def _tunnels(parts: dict[str, Any], reporter: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield nodes with their tunnels by id: evio's, and LinkManager's, which may be without nodes."""
-    alone = dict(table(parts.get("Tunnels")))
+def _tunnels(parts: dict[str, Any], reporter: str) -> dict[str, dict[str, Any]]:
+    """Return tunnels by node and id: evio's, and LinkManager's, which may be without nodes."""
+    found = {reporter: dict(table(parts.get("Tunnels")))}
     for name, value in table(parts.get("LinkManager")).items():
         if _is_record(value):
-            alone[name] = value
+            found[reporter][name] = value
         else:
-            yield name, value
-    yield reporter, alone
+            found.setdefault(name, {}).update(value)
+    return found
 
 
 def _is_record(value: object) -> bool:

@@ -75,7 +75,7 @@ def test_a_document_long_before_its_file_is_told_and_its_ages_are_its_own(tmp_pa
     path = written(tmp_path, json.dumps(load("visualizer")).encode(), WRITTEN + 86400)
     found = document.read(str(path), 0)
     assert (found.changed, found.troubles) == (WRITTEN + 86400, (LATE,))
-    assert (found.links[0].age, found.links[0].sampled) == (100.0, WRITTEN)
+    assert (found.links[0].age, found.links[0].sampled) == (100.0, WRITTEN + 86400)
 
 
 def test_a_missing_file_is_named(tmp_path):

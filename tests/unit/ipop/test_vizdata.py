@@ -164,7 +164,7 @@ def test_a_record_without_peer_or_state_is_named(lost):
     assert link.trouble == f"its record tells no {'peer' if lost == 'PeerId' else 'state'}"
 
 
-@pytest.mark.parametrize("connected", [None, 0.0, 0, -5.0, "1795209000", True, [], 1e300, 1795309064.0])
+@pytest.mark.parametrize("connected", [None, 0.0, 0, -5.0, 61.5, "1795209000", True, [], 1e300, 1795309064.0])
 def test_what_is_no_moment_of_connection_gives_no_age(connected):
     content = load("evio")
     content["VizData"][OVERLAY]["Tunnels"][T1]["ConnectedTime"] = connected
