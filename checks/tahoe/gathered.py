@@ -14,6 +14,7 @@ from checks.tahoe import gatherer, report
 from checks.tahoe.naming import labels
 from checks.tahoe.rates import Gained
 from checks.tahoe.records import Node
+from checks.tahoe.thresholds import is_stale
 from checks.tahoe.view import View
 
 # A gatherer on another host may be ahead of us by so much.
@@ -44,8 +45,7 @@ def entries(nodes: Sequence[Node], opts: Values, now: float) -> list[Entry]:
         if age < -_AHEAD and not node.trouble:
             node = node._replace(trouble=f"its numbers are {duration(-age)} in the future: is a clock wrong?")
         age = max(age, 0.0)
-        ranges = (opts.stale_warning, opts.stale_critical)
-        current = not node.trouble and all(limit.match(age) for limit in ranges if limit)
+        current = not node.trouble and not is_stale(age, opts)
         found.append(Entry(label, node, age, current))
     return found
 

@@ -11,7 +11,7 @@ from checks.tahoe import measures
 from checks.tahoe.rates import Gained
 from checks.tahoe.records import Introducer, Server, Statistics
 from checks.tahoe.report import connection, percent_left
-from checks.tahoe.thresholds import human
+from checks.tahoe.thresholds import human, is_stale
 
 # How long a node runs until it reports the CPU of the last minute.
 _FIRST_MINUTE = 120.0
@@ -71,7 +71,7 @@ class Judge:
             return
         number = f"{accepting} server{' takes' if accepting == 1 else 's take'} shares"
         if accepting < wanted:
-            said = f"uploads fail, {number} and shares.happy is {wanted}: bring servers back"
+            said = f"uploads fail, {number} and shares.happy is {wanted}: add servers or bring some back"
             yield Metric(said, "critical", context="finding")
         else:
             said = f"no server to spare, {number} and shares.happy is {wanted}: one less and uploads fail"
@@ -86,14 +86,17 @@ class Judge:
             yield Metric(said, self._opts.introducer_severity, context="finding")
 
     def server(self, label: str, server: Server, now: float) -> Iterator[Metric]:
-        """Yield what is to be judged of one server of a grid."""
+        """Yield what is to be judged of one server of a grid; one that was not heard for long is lost, whatever its client thinks."""
         opts = self._opts
         if not server.connected:
             said = f"server {label} is not connected ({connection(server.status)})"
             yield Metric(said, opts.lost_severity, context="finding")
             return
         if server.heard is not None:
-            yield from self._metric("stale", f"{label}\0not heard for", max(0.0, now - server.heard))
+            age = max(0.0, now - server.heard)
+            yield Metric(f"server {label}\0not heard for", age, context="stale")
+            if is_stale(age, opts):
+                return
         if self._meant_read_only(label):
             self._judged.add("space")
             return

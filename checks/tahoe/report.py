@@ -11,7 +11,7 @@ from checks.ranges import duration
 from checks.tahoe import measures
 from checks.tahoe.records import Introducer, Introductions, Server, Statistics
 from checks.tahoe.storage import Storage
-from checks.tahoe.thresholds import exact, human, limits
+from checks.tahoe.thresholds import exact, human, is_stale, limits
 
 # Where a statistic stands in STATISTICS; what is computed of it comes right behind. Latencies are many, and come last.
 _RANKS = {one.key: rank for rank, one in enumerate(measures.STATISTICS, 1)}
@@ -158,12 +158,20 @@ def count(known: Sequence[Server]) -> tuple[int, int]:
     return len(connected), sum(server.available != 0 for server in connected)
 
 
+def as_heard(server: Server, now: float, opts: Values) -> Server:
+    """Return a server as not connected where it was not heard for so long that its client must be wrong."""
+    if not server.connected or server.heard is None or not is_stale(max(0.0, now - server.heard), opts):
+        return server
+    return server._replace(connected=False, status=f"not heard for {duration(now - server.heard)}")
+
+
 def connection(status: str) -> str:
     """Return a node's words on a connection as one short clean text, without the address that is a key."""
     said = status.strip()
     failure = _FAILURE.match(said)
     if failure:
-        said = ": ".join(filter(None, failure.groups()))
+        name, message = failure.groups()
+        said = name if not message or message.startswith("[") else f"{name}: {message}"
     said = re.sub(r"pb://\S*", "pb://...", said)
     return clean_name(said if len(said) <= _LONGEST_STATUS else said[:_LONGEST_STATUS] + "…") or "it does not say why"
 

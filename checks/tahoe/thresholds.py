@@ -9,6 +9,8 @@ from checks.ranges import duration, parse_range, plain
 
 # A gatherer asks its nodes every 60 s; the Munin plugin leaves out what is older than this.
 STALE = "300"
+# HTTP clients ask their servers every second; an idle connection of Foolscap's is tried after 4 minutes, which it looks at every 4.
+UNHEARD = "600"
 
 
 def declare(parser: Options) -> None:
@@ -40,8 +42,7 @@ _RANGES = (
     (
         "stale",
         False,
-        f"age of a node's numbers in seconds, with --stats-json (warning {STALE} without both), or, with --grid, "
-        "seconds since a server was heard",
+        f"age in seconds: with --stats-json of a node's numbers (warning {STALE} without both), with --url since a server was heard ({UNHEARD})",
     ),
     (
         "latency",
@@ -90,16 +91,14 @@ def validate(opts: Values) -> None:
         raise UsageError("--node chooses among the nodes of --stats-json")
     if opts.stats_json and (opts.warning or opts.critical):
         raise UsageError("-w and -c are for the time a web port takes: --stats-json asks none")
-    if opts.stats_json and opts.stale_warning is None and opts.stale_critical is None:
-        opts.stale_warning = parse_range(STALE)
+    if opts.stale_warning is None and opts.stale_critical is None:
+        opts.stale_warning = parse_range(STALE if opts.stats_json else UNHEARD)
     if opts.grid:
         for name in ("space_percent", "uptime", "latency", "load", "cpu"):
             for level in ("warning", "critical"):
                 if getattr(opts, f"{name}_{level}"):
                     option = f"--{name.replace('_', '-')}-{level}"
                     raise UsageError(f"{option}: a client does not know that of its servers; ask them by --url")
-    elif opts.url and (opts.stale_warning or opts.stale_critical):
-        raise UsageError("the numbers of --url are of this moment: --stale is for --stats-json and --grid")
 
 
 def contexts(opts: Values) -> tuple[Threshold, ...]:
@@ -124,6 +123,11 @@ def contexts(opts: Values) -> tuple[Threshold, ...]:
         Threshold("load", opts.load_warning, opts.load_critical, word="load peak", show=exact, unit=" s"),
         Threshold("cpu", opts.cpu_warning, opts.cpu_critical, word="CPU", unit="%"),
     )
+
+
+def is_stale(age: float, opts: Values) -> bool:
+    """Whether what is so old, in seconds, is no news."""
+    return any(limit and not limit.match(age) for limit in (opts.stale_warning, opts.stale_critical))
 
 
 def limits(rules: object, name: str) -> object:

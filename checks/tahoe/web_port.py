@@ -72,10 +72,12 @@ class WebPort(View):
 
         A node that `stores` serves others, whoever it is connected to itself.
         """
-        servers, now = self._chosen(found.servers), time.time()
-        report.add_servers(self.items, list(servers.values()), found.introducers, self.opts)
-        self.headline += f", {report.servers(list(servers.values()))}, {report.introducers(found.introducers)}"
-        connected, accepting = report.count(list(servers.values()))
+        told, now = self._chosen(found.servers), time.time()
+        servers = {label: report.as_heard(server, now, self.opts) for label, server in told.items()}
+        every = list(servers.values())
+        connected, accepting = report.count(every)
+        report.add_servers(self.items, every, found.introducers, self.opts)
+        self.headline += f", {report.servers(every)}, {report.introducers(found.introducers)}"
         if not (connected or stores or self.opts.servers_warning or self.opts.servers_critical):
             said = "no storage server is connected: nothing can be read or uploaded"
             yield Metric(said, "critical", context="finding")
@@ -86,7 +88,7 @@ class WebPort(View):
             self.lines.append(report.server_line(label, server, now))
             if self.opts.grid:
                 report.add_server(self.items, label, server, now, self.opts)
-                yield from self.judge.server(label, server, now)
+                yield from self.judge.server(label, told[label], now)
         self.lines += [f"introducer: {report.connection(one.status)}" for one in found.introducers]
 
     def _chosen(self, servers: tuple[Server, ...]) -> dict[str, Server]:
