@@ -41,7 +41,7 @@ class NodeError(Exception):
             return False
         if self.page.status == 500:
             return self.question == _STORAGE
-        return self.page.status == 404 or (self.page.status == 200 and self.page.body.lstrip().startswith(b"<"))
+        return self.page.status == 404 or _is_web_page(self.page)
 
 
 class Answer(NamedTuple):
@@ -128,8 +128,13 @@ def _asked(url: str, question: str, until: float, read: Callable[[bytes, str], _
             raise BadInput(f"{question}: HTTP {page.status}")
         return read(page.body, question), page.seconds
     except BadInput as error:
-        said = f"answers, but not as Tahoe-LAFS ({error}): is --url the web port of a node?"
-        raise NodeError(f"{place} {said}", question, str(error), page=page) from error
+        short = f"{question} is a web page, no JSON" if _is_web_page(page) else str(error)
+        said = f"answers, but not as Tahoe-LAFS ({short}): is --url the web port of a node?"
+        raise NodeError(f"{place} {said}", question, short, page=page) from error
+
+
+def _is_web_page(page: web.Page) -> bool:
+    return page.status == 200 and page.body.lstrip().startswith(b"<")
 
 
 def _failure(error: web.WebError) -> str:

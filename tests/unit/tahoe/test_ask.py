@@ -106,7 +106,14 @@ def test_an_old_node_has_only_a_web_page_there(storage):
     assert answer.welcome is None
     assert answer.statistics.stores
     assert not answer.troubles
-    assert len(answer.untold) == 1
+    assert answer.untold == ("/?t=json is a web page, no JSON",)
+
+
+def test_statistics_every_version_has(client):
+    client.statuses[STATISTICS] = 404
+    answer = asked(client)
+    assert answer.troubles == ("/statistics?t=json: HTTP 404",)
+    assert not answer.untold
 
 
 def test_what_fails_later_is_named_beside_what_came(storage):

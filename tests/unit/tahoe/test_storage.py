@@ -39,7 +39,7 @@ def test_the_last_cycle_is_the_one_with_the_highest_number():
     [
         {"history": []},
         {"history": {"1": None}},
-        {"history": {"x": {}, "-1": {}, "\u0663": {}, "9" * 30: {}}},
+        {"history": {"x": {}, "-1": {}, "\u00b2": {}, "9" * 5000: {}}},
         {"history": {"1": {"space-recovered": [], "corrupt-shares": 7, "cycle-start-finish-times": [1]}}},
         {"history": {"1": {"space-recovered": {"examined-shares": -1}, "cycle-start-finish-times": [None, None]}}},
         None,

@@ -94,10 +94,12 @@ def test_a_real_client_that_lost_a_server_and_its_introducer():
 def test_a_damaged_server_is_one_that_is_not_connected():
     document = recorded("client/welcome")
     document["servers"] += [None, [], "connected", {"connection_status": ["connected"], "available_space": -1}]
+    document["servers"][1]["last_received_data"] = 0
     found = welcome.parse(document, "/").servers
     assert [server.connected for server in found] == [True, True, False, False, False, False]
     assert found[2].status == "its entry is damaged"
     assert found[5].available is None
+    assert found[1].heard is None
 
 
 @pytest.mark.parametrize(
