@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import socket
 import time
 from typing import Any
 
@@ -96,7 +97,7 @@ class TahoeNode(WebServing):
             body, kind = _PROCESSING_FAILED, "text/html"
         return answer(body, f"{status} {_REASONS.get(status, 'Whatever')}", kind, "Server: TwistedWeb/26.10.0")
 
-    def converse(self, connection: Any) -> None:
+    def converse(self, connection: socket.socket) -> None:
         """Read one request and answer it in the manner that its path has."""
         asked = self.asked(connection)
         self.answer(connection, self.respond(asked), self.manners.get(asked.path, ""))
