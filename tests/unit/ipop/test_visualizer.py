@@ -37,6 +37,15 @@ def test_peers_have_the_name_of_their_node_else_its_address_else_its_id():
     assert (found[OVERLAY, T2, A].peer, found[OVERLAY, T2, A].aliases) == (X, ())
 
 
+def test_a_link_that_topology_had_not_told_of_has_its_peer_all_the_same():
+    content = load("visualizer")
+    record = content["Links"][OVERLAY][A][T1]
+    for name in ("PeerId", "State", "CreatedTime", "ConnectedTime"):
+        del record[name]
+    link = ends(content)[OVERLAY, T1, A]
+    assert (link.peer, link.active, link.trouble) == ("node-b", False, "its record tells no state")
+
+
 def test_age_bytes_and_connection_are_those_of_the_document():
     link = ends("visualizer")[OVERLAY, T1, A]
     assert (link.age, link.connection, link.sampled, link.tap) == (100.0, "stun", WRITTEN, "")

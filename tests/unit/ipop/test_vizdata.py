@@ -74,6 +74,15 @@ def test_ipop_18_keys_the_topology_by_link_and_has_no_tunnel_state():
     assert (found[T1].tap, found[T1].trouble, found[T2].trouble) == ("ipop1f00d1f", "", "")
 
 
+@pytest.mark.parametrize(("status", "active"), [("ONLINE", True), ("OFFLINE", False), ("UNKNOWN", False)])
+def test_without_topology_ipop_18_tells_tincans_own_status(status, active):
+    content = load("ipop-18")
+    del content["VizData"][OVERLAY]["Topology"]
+    content["VizData"][OVERLAY]["LinkManager"][A][T1]["Status"] = status
+    link = links(content)[T1]
+    assert (link.active, link.state, link.age, link.trouble) == (active, status, None, "")
+
+
 def test_links_to_one_peer_in_two_overlays_are_two():
     found = links("ipop-18")
     assert (found[T1].overlay, found[T4].overlay) == (OVERLAY, OTHER)
@@ -172,10 +181,11 @@ def test_what_is_no_moment_of_connection_gives_no_age(connected):
     assert (link.active, link.age) == (True, None)
 
 
-def test_an_age_is_not_negative_where_clocks_differ_a_little():
+@pytest.mark.parametrize(("ahead", "age"), [(20, 0.0), (299, 0.0), (301, None)])
+def test_an_age_is_not_negative_where_clocks_differ(ahead, age):
     content = load("evio")
-    content["VizData"][OVERLAY]["Tunnels"][T1]["ConnectedTime"] = 1795209064.0 + 20
-    assert links(content)[T1].age == 0.0
+    content["VizData"][OVERLAY]["Tunnels"][T1]["ConnectedTime"] = 1795209064.0 + ahead
+    assert links(content)[T1].age == age
 
 
 def test_a_link_made_anew_keeps_its_key_and_has_another_incarnation():
@@ -197,7 +207,10 @@ def test_of_two_links_to_one_peer_the_one_that_works_has_the_key_of_the_peer(ord
     found = links(content)
     assert (found[T4].key, found[T1].key) == (f"{OVERLAY}/{A}/{B}", f"{OVERLAY}/{A}/{B}/{T1}")
     tunnels[T1]["State"] = "CEStateConnected"
-    assert links(content)[T1].key == f"{OVERLAY}/{A}/{B}", "of two that work, the older"
+    for made, elder in ((1795209060.0, T1), (1795200000.0, T4), (None, T1)):
+        tunnels[T4]["CreatedTime"] = made
+        content["VizData"][OVERLAY]["Tunnels"] = dict(list(tunnels.items())[::order])
+        assert links(content)[elder].key == f"{OVERLAY}/{A}/{B}", "of two that work, the older"
 
 
 @pytest.mark.parametrize("damage", [None, 5, "TNL_ONLINE", [], {}, {"PeerId": 7}, {"TunnelState": ["TNL_ONLINE"]}])
