@@ -7,6 +7,7 @@ known, so what can't be read is read once more.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Iterable
@@ -22,8 +23,8 @@ from checks.sources import read_file, read_json
 LIST = "peer_list_ganglia.json"
 SUFFIX = "_ganglia_data.json"
 MOST_PEERS = 50_000
-# That many IPv6 addresses; a state with some thousand candidate pairs.
-_LARGEST_LIST, _LARGEST_STATE = 4 << 20, 1 << 20
+# That many IPv6 addresses; a state came to its writer in one datagram, of at most 64 KiB.
+_LARGEST_LIST, _LARGEST_STATE = 4 << 20, 100_000
 # IPv4, IPv6 or a name: nothing that leads out of the directory.
 _ADDRESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:-]{0,99}", re.ASCII)
 # A file that is being written is whole after a moment.
@@ -39,7 +40,8 @@ def read(directory: Path) -> Reading:
     links = _links(directory, listing.peers, {})
     if any(link.trouble for link in links):
         time.sleep(_PAUSE)
-        listing = _listing(directory)
+        with contextlib.suppress(BadInput):
+            listing = _listing(directory)
         links = _links(directory, listing.peers, {link.key: link for link in links if not link.trouble})
     newest = max([listing.changed, *(link.sampled for link in links if link.sampled is not None)])
     return Reading(

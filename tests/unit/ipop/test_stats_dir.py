@@ -125,7 +125,7 @@ real = stats_dir.read_file
         ("[]", "holds no peer's state"),
         ('"online"', "holds no peer's state"),
         ("{}", "its state has no status"),
-        ("x" * (1 << 20) + "x", "is larger than"),
+        ("x" * 100_001, "is larger than 100000 bytes"),
     ],
     ids=["empty", "blank", "cut", "deep", "doubled", "list", "text", "nothing", "huge"],
 )
@@ -188,6 +188,14 @@ def test_a_peer_that_left_meanwhile_is_no_peer_without_data(tmp_path: Path, monk
     write(tmp_path, [A, B], p102=peer(2))
     monkeypatch.setattr(stats_dir.time, "sleep", lambda _: write(tmp_path, [B]))
     assert list(links(tmp_path)) == [B]
+
+
+def test_a_list_that_is_being_written_meanwhile_is_the_one_read_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, [A], p101="{")
+    monkeypatch.setattr(stats_dir.time, "sleep", lambda _: write(tmp_path, '["172.31', p101=peer(1)))
+    assert links(tmp_path)[A].active
 
 
 @pytest.mark.parametrize("before", ["", '["172.31', None])
