@@ -232,7 +232,7 @@ def test_nothing_is_sent_to_the_usual_port_where_a_newer_controller_runs(tmp_pat
     configuration = tmp_path / "config.json"
     with _recording(host, 5800) as heard:
         for script, sections in (("evio_controller.py", ()), ("Controller.py", ("Signal",)), ("Controller.py", ())):
-            configuration.write_text(json.dumps(dict.fromkeys(("CFx", *sections), {})), encoding="utf-8")
+            configuration.write_text(json.dumps({name: {} for name in ("CFx", *sections)}), encoding="utf-8")
             (tmp_path / script).write_text("import time\nprint(flush=True)\ntime.sleep(600)\n", encoding="utf-8")
             argv = [sys.executable, str(tmp_path / script), "-c", str(configuration)]
             with subprocess.Popen(argv, stdout=subprocess.PIPE) as child:
