@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from checks.ipop.records import Link
@@ -51,6 +52,7 @@ def labels(links: Sequence[Link], prefixes: Prefixes) -> list[str]:
     return found
 
 
+@lru_cache(4096)
 def label(raw: str) -> str:
     """Return a name as part of a label; an address keeps all its digits: 10.0.0.1 is 10_0_0_1, fd50::1 is fd50__1.
 

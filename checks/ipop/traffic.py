@@ -84,8 +84,8 @@ def compare(old: Kept | None, new: Kept, interval: float | None, bits: int, age_
     age = _true_age(old.age, new.age, 0.0 if why == SAME_SAMPLE else seconds) if age_wraps else new.age
     if _made_anew(old, new._replace(age=age), seconds):
         return Change(why=MADE_ANEW, remade=True, age=age)
-    if seconds is None:
-        return Change(why=why, age=age)
+    if seconds is None or not new.pairs:
+        return Change(why=why if new.pairs else UNKNOWN, age=age)
     received, why = _gained(old, new, 0, bits)
     sent, why_sent = _gained(old, new, 1, bits)
     if BEGAN_ANEW in (why, why_sent):  # then what the other direction gained is not known either
@@ -99,8 +99,10 @@ def _per(seconds: float, gained: int | None) -> float | None:
 
 def _elapsed(old: Kept, new: Kept, interval: float) -> tuple[float | None, str]:
     """The seconds between the two readings of the counters, or None and why."""
-    if old.sampled is None or new.sampled is None:
+    if old.sampled is None and new.sampled is None:
         return interval, ""
+    if old.sampled is None or new.sampled is None:  # a document's then, a network device's now, or the other way round
+        return None, NO_COUNTERS
     by_clock = new.sampled - old.sampled
     by_runs = interval + old.behind - new.behind
     if abs(by_clock - by_runs) > _CLOCKS_AGREE:
@@ -129,8 +131,6 @@ def _made_anew(old: Kept, new: Kept, seconds: float | None) -> bool:
 
 def _gained(old: Kept, new: Kept, way: int, bits: int) -> tuple[int | None, str]:
     """The bytes that all pairs gained in one direction, or None and why. A pair that was made since then gained all it has."""
-    if not new.pairs:
-        return None, UNKNOWN
     if not old.pairs:
         return None, NO_COUNTERS
     total = 0

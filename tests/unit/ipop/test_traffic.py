@@ -189,7 +189,8 @@ def test_any_readings_give_no_negative_rate_and_none_above_what_they_allow(readi
                 assert not found.why or None in (found.received, found.sent)
                 # The shortest time between two readings is half a second, and files may be as far apart as the runs.
                 assert 0 <= rate <= allowed(before, after, way, 32) / 0.5
-                if after.sampled is None or before.sampled is None:
+                if after.sampled is None:
+                    assert before.sampled is None
                     assert rate <= allowed(before, after, way, 32) / interval * (1 + 1e-9)
         old, before = unpack(pack(new)), after
 
