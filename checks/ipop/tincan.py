@@ -16,7 +16,7 @@ from typing import Any
 
 from checks.deadline import BadInput, stage
 from checks.ipop import peer_state
-from checks.ipop.generation import TincanTooNew
+from checks.ipop.generation import ADVICE, TincanTooNew
 from checks.ipop.records import Link, Reading
 from checks.output import clean_name, host_port
 from checks.sources import read_json, table, text
@@ -68,6 +68,8 @@ def ask(host: str, port: int, until: float) -> Reading:
         for family, address in _addresses(host, port):
             try:
                 datagrams, lost = _exchange(family, address, until)
+            except TincanTooNew as error:
+                raise TincanTooNew(f"the tincan at {where} is newer than 16, {error}: {ADVICE}") from None
             except Refused as error:
                 failed = error  # a name may stand for 127.0.0.1 and ::1, and a tincan be bound to one of them
             else:
@@ -86,24 +88,32 @@ def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, Any]]:
 
 
 def _exchange(family: socket.AddressFamily, address: Any, until: float) -> tuple[list[bytes], int]:
-    """Return the datagrams that came back, and how many were lost all the same. Raises TincanError."""
-    with socket.socket(family, socket.SOCK_DGRAM) as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-        try:
+    """Return the datagrams that came back, and how many were lost all the same. Raises TincanError, TincanTooNew."""
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
             # Connected: only what comes from the asked address gets in, and a closed port is told.
             connection.connect(address)
             answer = _Answer(connection, until)
             header = answer.to_headers()
-            lost = _lost(connection)
-            for _ in range(1, _ROUNDS):
-                if not lost or answer.over:
-                    break
-                before = _lost(connection)
-                answer.to(header)
-                lost = _lost(connection) - before
-        except OSError as error:
-            raise Refused((error.strerror or str(error)).lower()) from error
-        return answer.datagrams, lost
+            return answer.datagrams, _still_lost(connection, answer, header)
+    except OSError as error:
+        raise Refused((error.strerror or str(error)).lower()) from error
+
+
+def _still_lost(connection: socket.socket, answer: _Answer, header: bytes) -> int:
+    """Ask again while the receive buffer was too small; return how many datagrams of the last answer that cost."""
+    lost = _lost(connection)
+    for _ in range(1, _ROUNDS):
+        if not lost or answer.over:
+            break
+        before = _lost(connection)
+        try:
+            answer.to(header)
+        except Malformed:
+            break  # the time was up before its end
+        lost = _lost(connection) - before
+    return lost
 
 
 class _Answer:
@@ -136,7 +146,7 @@ class _Answer:
         silence = min(max(_SILENCE, 2 * (time.monotonic() - asked)), _LONGEST_SILENCE)
         while self._note(silence):
             if self.over:
-                raise Malformed("its answer has no end")
+                raise Malformed("its answer has no end in time")
         return True
 
     def _note(self, patience: float) -> bool:
@@ -147,9 +157,7 @@ class _Answer:
         except TimeoutError:
             return False
         if b'"IPOP"' in datagram and "IPOP" in _state(datagram):
-            raise TincanTooNew(
-                "what answers is newer than 16: nothing more was sent, read its controller's document instead"
-            )
+            raise TincanTooNew("it answers as IPOP 17 and later do")
         self.datagrams.append(datagram)
         self._bytes += len(datagram)
         if len(self.datagrams) > _MOST_DATAGRAMS or self._bytes > _MOST_BYTES:
@@ -185,12 +193,12 @@ def _reading(source: str, datagrams: Iterable[bytes], lost: int) -> Reading:
             odd.append(datagram)
     if not own and not links:
         raise Malformed(f"what came back is no state: {_quoted(odd[0])}")
-    troubles = (
-        [f"{lost} datagrams found the receive buffer full, so peers may be missing: raise net.core.rmem_max"]
-        if lost
-        else []
-    )
-    troubles += [f"{len(odd)} datagrams are no state, the first begins {_quoted(odd[0])}"] if odd else []
+    troubles = []
+    if lost:
+        said = "found the receive buffer full, so peers may be missing: raise net.core.rmem_max"
+        troubles.append(f"{_counted(lost)} {said}")
+    if odd:
+        troubles.append(f"{_counted(len(odd))} of its answer told no state, beginning {_quoted(odd[0])}")
     node = text(own.get("_ip4")) or text(own.get("_uid"))
     return Reading(source, tuple(links.values()), peer_state.BITS, age_wraps=True, node=node, troubles=tuple(troubles))
 
@@ -201,6 +209,10 @@ def _state(datagram: bytes) -> dict[str, Any]:
         return table(read_json(datagram if datagram.startswith(b"{") else datagram[2:], "it", nan_is_null=True))
     except BadInput:
         return {}
+
+
+def _counted(number: int) -> str:
+    return "1 datagram" if number == 1 else f"{number} datagrams"
 
 
 def _quoted(datagram: bytes) -> str:

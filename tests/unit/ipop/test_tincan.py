@@ -98,7 +98,7 @@ def test_a_damaged_datagram_costs_itself() -> None:
     assert (by_uid["5"].age, by_uid["5"].pairs[0].received) == (None, None)
     assert len(by_uid) == 7
     (said,) = reading.troubles
-    assert said.startswith("1 datagrams are no state, the first begins '\\x03\\x01{")
+    assert said.startswith("1 datagram of its answer told no state, beginning '\\x03\\x01{")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,11 @@ def test_a_damaged_datagram_costs_itself() -> None:
         ("cut", tincan.Malformed, r"what came back is no state: '\\x03\\x01{"),
         ("error", tincan.Malformed, "json parsing failed"),
         ("endless", tincan.Malformed, "its answer has no end"),
-        ("newer", TincanTooNew, "what answers is newer than 16"),
+        (
+            "newer",
+            TincanTooNew,
+            r"the tincan at 127\.0\.0\.1:\d+ is newer than 16, it answers as IPOP 17 and later do: nothing is sent",
+        ),
     ],
 )
 def test_failures_by_name(manner: str, error: type[Exception], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +193,7 @@ class _Lossy:
     [
         ([([0, 1, 2], 0)], 2, ""),
         ([([0, 1], 1), ([0, 2], 1), ([0, 1, 2], 0)], 2, ""),
-        ([([0, 1], 1), ([0, 2], 1), ([0, 2], 1)], 2, "1 datagrams found the receive buffer full"),
+        ([([0, 1], 1), ([0, 2], 1), ([0, 2], 1)], 2, "1 datagram found the receive buffer full"),
         ([([0, 1], 5), ([], 5), ([], 7)], 1, "7 datagrams found the receive buffer full"),
     ],
     ids=["none lost", "third is whole", "each lost one", "no second answer"],
