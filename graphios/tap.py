@@ -37,6 +37,8 @@ The service that uses it should set process_perf_data 0, so that each value take
 LONGEST_OUTPUT = 16 * 1024 * 1024
 # 16 MiB that do not compress at all, as base64 with line ends.
 _LONGEST_RAW = 24 * 1024 * 1024
+# Lengths of perfdata among which are those of perfdata._CUT_LENGTHS, whose import would cost time.
+_SHORTEST_CUT, _LONGEST_CUT = 4001, 8192
 _STATES = {0: b"OK", 1: b"WARNING", 2: b"CRITICAL"}
 _VALUED = ("--spool", "--host", "--service", "--prefix", "--postfix", "--max-output")
 
@@ -175,8 +177,9 @@ def digest(result: command.Result, options: Options, timestamp: int) -> bytes:
     if spoolable and output.perfdata:
         state = _STATES.get(result.code if result.code is not None else 3, b"UNKNOWN")
         name = options.argv[0].rpartition(b"/")[2]
+        perfdata = _not_cut(output.perfdata)
         line = spool_writer.service_line(
-            timestamp, options.host, options.service, output.perfdata, state, name, b"", options.prefix, options.postfix
+            timestamp, options.host, options.service, perfdata, state, name, b"", options.prefix, options.postfix
         )
         try:
             spool_writer.write(options.spool, line)
@@ -190,6 +193,12 @@ def digest(result: command.Result, options: Options, timestamp: int) -> bytes:
         keep = options.max_output // 2
         output.first = (output.first if len(output.first) <= keep else output.first[:keep]) + f" ({note})".encode()
     return output.short(options.max_output) if raw or notes else b""
+
+
+def _not_cut(perfdata: bytes) -> bytes:
+    """Returns perfdata whose last value graphios takes for complete: at some lengths a bare one counts as cut by Nagios, which never saw this."""
+    bare = b";" not in perfdata.rpartition(b"=")[2]
+    return perfdata + b";" if bare and _SHORTEST_CUT <= len(perfdata) <= _LONGEST_CUT else perfdata
 
 
 def _printable(text: str) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from graphios.inputs.line import Line, LineReader, Source
+from graphios.perfdata import items, perhaps_cut
 from graphios.version import VERSION
 from tests.soak import count
 
@@ -94,6 +95,17 @@ def test_all_perfdata_is_spooled_and_nagios_gets_what_fits(tap: Tap) -> None:
     assert (text, more) == ("OK - 5000 guests", "more text")
     assert kept.split() == items[: len(kept.split())]
     assert tap.perfdata().split() == items
+
+
+@pytest.mark.parametrize("length", [4001, 4096, 7168, 8192])
+def test_nothing_is_taken_for_cut_off_by_nagios_which_did_not_see_it(tap: Tap, length: int) -> None:
+    printed = "".join(f"m{number:04}=1 " for number in range(length // 8 - 1)).ljust(length - 3, "k") + "=12"
+    assert len(printed) == length
+    assert perhaps_cut(printed)
+    tap.prints(f"OK | {printed}\n".encode())
+    assert not perhaps_cut(tap.perfdata())
+    found, wrong, _ = items(tap.perfdata())
+    assert (found[-1], wrong) == (items(printed)[0][-1], [])
 
 
 def test_both_perfdata_sections_are_spooled(tap: Tap) -> None:
