@@ -7,14 +7,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from checks.deadline import BadInput, CheckError
+from checks.deadline import BadInput, CheckError, stage
 from checks.ipop import visualizer, vizdata
 from checks.ipop.records import Reading
 from checks.output import clean_name
-from checks.sources import read_file, read_json
+from checks.sources import Contents, read_file, read_json
 
 LARGEST = 48 * 1024 * 1024
-"""Bytes of a document, expanded: 10,000 links of the visualizer's take 22 million."""
+"""Bytes of a document, expanded: 10,000 links of the visualizer's take 18 million, or twice that when indented."""
+# Commas in it, so about the values it holds: small ones take 50 times their place in memory. 10,000 links have 600,000.
+_MOST_VALUES = 2_000_000
 # How long a file that can't be read is given to be whole: who writes it may be doing so.
 _RETRY = 0.1
 # Seconds by which a document may be older than its file: copied by cron, and clocks that differ.
@@ -32,7 +34,10 @@ def read(source: str, until: float) -> Reading:
 
 def parse(data: bytes, what: str, changed: float | None = None) -> Reading:
     """Return the links of a document, which `what` names and which was written at `changed` (None: now). Raises BadInput."""
-    document = read_json(expanded(data, what), what, nan_is_null=True, doubled_is_null=True)
+    plain = expanded(data, what)
+    if plain.count(b",") > _MOST_VALUES:
+        raise BadInput(f"{what} holds more than {_MOST_VALUES} values")
+    document = read_json(plain, what, nan_is_null=True, doubled_is_null=True)
     if not isinstance(document, dict):
         raise BadInput(f"{what} is no document of an IPOP or EdgeVPN controller")
     return _recognised(document, what, changed)
@@ -80,18 +85,23 @@ def _late(written: float) -> str:
 
 def _from_file(path: Path) -> Reading:
     what = clean_name(str(path))
-    try:
-        return _once(path, what)
-    except BadInput:
-        time.sleep(_RETRY)
-        return _once(path, what)
+    with stage(f"reading {what}"):
+        contents = _contents(path, what)
+        try:
+            return parse(contents.data, what, contents.changed)
+        except BadInput:
+            time.sleep(_RETRY)
+            again = _contents(path, what)
+            if again.data == contents.data:
+                raise
+            return parse(again.data, what, again.changed)
 
 
-def _once(path: Path, what: str) -> Reading:
+def _contents(path: Path, what: str) -> Contents:
     contents = read_file(path, LARGEST)
     if contents is None:
         raise CheckError(f"{what} is not there")
-    return parse(contents.data, what, contents.changed)
+    return contents
 
 
 def _fetched(url: str, until: float) -> Reading:
@@ -100,12 +110,13 @@ def _fetched(url: str, until: float) -> Reading:
     from checks import web
 
     body = BytesIO()
-    page = web.download(url, body, until, LARGEST)
-    if page.status != 200:
-        raise web.WrongStatus(page)
-    try:
-        return parse(body.getvalue(), "the answer")
-    except BadInput as error:
-        malformed = web.Malformed(str(error))
-        malformed.url = url
-        raise malformed from error
+    with stage(f"asking {web.place(url)}"):
+        page = web.download(url, body, until, LARGEST)
+        if page.status != 200:
+            raise web.WrongStatus(page)
+        try:
+            return parse(body.getvalue(), "the answer")
+        except BadInput as error:
+            malformed = web.Malformed(str(error))
+            malformed.url = url
+            raise malformed from error

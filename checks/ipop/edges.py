@@ -70,7 +70,7 @@ def link(link_id: str, record: object, origin: Origin) -> Link:
         age=_age(fields, origin.written) if active else None,
         pairs=pairs,
         connection=best.connection if best else _endpoints(fields) if active else "",
-        tap=_tap(fields) if origin.own_taps else "",
+        tap=text(fields.get("TapName")) if origin.own_taps else "",
         incarnation=link_id,
         sampled=origin.written,
         trouble=trouble or _missing(record, peer_id, state),
@@ -127,10 +127,6 @@ def _endpoints(record: dict[str, Any]) -> str:
     """How evio's tunnel runs, by the candidate types of both endpoints."""
     local, remote = (text(table(record.get(end)).get("Proto")) for end in ("LocalEndpoint", "RemoteEndpoint"))
     return candidates.joined(local, remote)
-
-
-def _tap(record: dict[str, Any]) -> str:
-    return text(record.get("TapName")) or text(record.get("InterfaceName"))
 
 
 def _missing(record: object, peer: str, state: str) -> str:

@@ -37,6 +37,8 @@ def test_what_is_no_candidate_has_no_kind(text):
         ("relay", "local", "relay"),
         ("local", "relay", "relay"),
         ("relay", "", "relay"),
+        ("host", "local", "local"),
+        ("host", "srflx", "stun"),
         ("local", "", ""),
         ("", "", ""),
     ],

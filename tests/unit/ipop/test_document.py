@@ -120,6 +120,12 @@ def test_a_bomb_is_not_expanded(monkeypatch):
         document.parse(bomb, "viz.json")
 
 
+@pytest.mark.parametrize("value", [b"{},", b"[],", b"1,"])
+def test_far_more_values_than_any_overlay_has_are_not_made(value):
+    with pytest.raises(BadInput, match="more than 2000000 values"):
+        document.parse(b'{"VizData": [' + value * 2_000_001 + b"0]}", "viz.json")
+
+
 def test_a_huge_file_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(document, "LARGEST", 1000)
     with pytest.raises(BadInput, match="larger than 1000 bytes"):

@@ -286,10 +286,22 @@ def test_in_a_hostile_document_each_entry_stands_for_itself():
 def test_names_of_any_length_stay_short_and_different():
     content = load("evio")
     tunnels = content["VizData"][OVERLAY]["Tunnels"]
-    content["VizData"]["o" * 5000] = {"Tunnels": {f"{'t' * 5000}{end}": {**tunnels[T1], "PeerId": ""} for end in "ab"}}
+    content["VizData"]["\ud800" * 5000] = {
+        "Tunnels": {f"{'t' * 5000}{end}": {**tunnels[T1], "PeerId": ""} for end in "ab"}
+    }
     found = links(content)
     assert len(found) == 5
     assert max(len(part) for link in found.values() for part in link[:2]) < 500
+
+
+def test_slashes_in_ids_do_not_make_two_links_one():
+    tunnel = load("evio")["VizData"][OVERLAY]["Tunnels"][T1]
+    parts = {("a/", "c"): T1, ("a", "/c"): T2, ("a%2F", "c"): T3}
+    content = {
+        "VizData": {overlay: {"Tunnels": {link: {**tunnel, "PeerId": peer}}} for (overlay, peer), link in parts.items()}
+    }
+    assert len({link.key for link in read(content).links}) == 3
+    assert not any(link.key.endswith(link.incarnation) for link in read(content).links)
 
 
 @pytest.mark.slow
