@@ -118,9 +118,9 @@ def _last_line(data: bytes, what: str) -> Any:
     if not data.strip():
         raise BadInput(f"{what} is empty")
     try:
-        return read_json(data, what, nan_is_null=True)
+        return read_json(data, what, nan_is_null=True, doubled_is_null=True)
     except BadInput:
         lines = data.strip().splitlines()
         if len(lines) == 1:
             raise
-        return read_json(lines[-1], what, nan_is_null=True)
+        return read_json(lines[-1], what, nan_is_null=True, doubled_is_null=True)

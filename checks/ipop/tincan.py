@@ -206,7 +206,8 @@ def _reading(source: str, datagrams: Iterable[bytes], lost: int) -> Reading:
 def _state(datagram: bytes) -> dict[str, Any]:
     """Return the object in a datagram; an empty one where it holds none."""
     try:
-        return table(read_json(datagram if datagram.startswith(b"{") else datagram[2:], "it", nan_is_null=True))
+        document = datagram if datagram.startswith(b"{") else datagram[2:]
+        return table(read_json(document, "it", nan_is_null=True, doubled_is_null=True))
     except BadInput:
         return {}
 

@@ -121,7 +121,7 @@ real = stats_dir.read_file
         (" \n ", "is empty"),
         ('{"status": "onl', "is damaged or cut"),
         ("[" * 100000, "is nested too deeply"),
-        ('{"status": "online", "status": "offline"}', "is damaged or cut: a key occurs twice"),
+        ('{"status": "online", "status": "offline"}', "its state has no status"),
         ("[]", "holds no peer's state"),
         ('"online"', "holds no peer's state"),
         ("{}", "its state has no status"),
@@ -139,6 +139,12 @@ def test_a_number_that_json_does_not_know_is_unknown(tmp_path: Path) -> None:
     state = json.dumps(peer(1, last_time=5)).replace('"last_time": 5', '"last_time": NaN')
     link = links(write(tmp_path, [A], p101=state))[A]
     assert (link.active, link.age, link.trouble) == (True, None, "")
+
+
+def test_of_a_value_that_is_there_twice_nobody_knows_which_is_meant(tmp_path: Path) -> None:
+    old, new = (json.dumps(peer(1, [pair(5, 6)])), '"recv_total_bytes": 5, "recv_total_bytes": 9')
+    link = links(write(tmp_path, [A], p101="older\n" + old.replace('"recv_total_bytes": 5', new)))[A]
+    assert (link.active, link.pairs[0].received, link.pairs[0].sent) == (True, None, 6)
 
 
 def test_a_missing_file_costs_its_peer(tmp_path: Path) -> None:

@@ -244,6 +244,18 @@ def test_an_error_alone_is_no_answer_of_a_node() -> None:
         tincan._reading("x", [b"\x03\x01" + ERROR], 0)
 
 
+def test_a_value_that_is_told_twice_costs_itself() -> None:
+    told = styled(peer(1)).replace(b'"last_time"', b'"last_time" : 7,\n   "last_time"').replace(b"23", b"NaN")
+    (link,) = tincan._reading("x", [told], 0).links
+    assert (link.peer, link.active, link.age, link.pairs[0].rtt, link.xmpp_age) == (
+        "172.31.0.101",
+        True,
+        None,
+        None,
+        30,
+    )
+
+
 def test_a_hostile_host_is_told_clean() -> None:
     with pytest.raises((tincan.TincanError, CheckError)) as raised:
         tincan.ask("a\x1b[2J|b", 5800, time.monotonic() + 0.1)
