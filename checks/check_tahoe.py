@@ -50,11 +50,13 @@ MEASURES = (
     *(one._replace(label=f"<node>.{one.label}") for one in _NODE),
 )
 _PORT = "--url http://127.0.0.1:3456"
+_WIDE = "--max-output 60000 --compress"
 COMMANDS = (
     Command(
         "check_tahoe_storage",
-        f"{_PORT} --save-state --space-percent-warning 10: --space-percent-critical 5:",
+        f"{_PORT} --save-state --space-percent-warning 10: --space-percent-critical 5: {_WIDE}",
         "a Tahoe-LAFS storage node: space, damaged shares, latencies, load, introducer",
+        tap=True,
         special=True,
     ),
     Command(
@@ -71,14 +73,15 @@ COMMANDS = (
     ),
     Command(
         "check_tahoe_grid",
-        f"--grid {_PORT}",
+        f"--grid {_PORT} {_WIDE}",
         "a whole Tahoe-LAFS grid as one client sees it: each server, and whether uploads can succeed",
+        tap=True,
         special=True,
     ),
     Command(
         "check_tahoe_gatherer",
-        "--stats-json /var/lib/tahoe/stats.json --save-state --max-output 60000 --compress",
-        "all nodes of a grid with a stats gatherer (Tahoe-LAFS before 1.16), for graphios-tap",
+        f"--stats-json /var/lib/tahoe/stats.json --save-state {_WIDE}",
+        "all nodes of a grid with a stats gatherer (Tahoe-LAFS before 1.16)",
         tap=True,
         special=True,
     ),

@@ -86,7 +86,7 @@ class Gathered(View):
         if any(one.current for one in chosen):
             yield from self.judge.servers(connected, "storage servers with current numbers")
             yield from self.judge.happiness(accepting)
-            yield from self.judge.unjudged()
+            yield from self.unjudged()
 
     def _nodes(self, chosen: list[Entry]) -> Iterator[Metric]:
         opts = self.opts

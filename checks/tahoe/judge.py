@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from checks.options import Values
 from checks.plugin import Metric
-from checks.ranges import RangeRules
+from checks.ranges import Limit
 from checks.tahoe import measures
 from checks.tahoe.rates import Gained
 from checks.tahoe.records import Introducer, Server, Statistics
 from checks.tahoe.report import connection, percent_left
-from checks.tahoe.thresholds import human, is_stale
+from checks.tahoe.thresholds import human
 
 # How long a node runs until it reports the CPU of the last minute.
 _FIRST_MINUTE = 120.0
@@ -23,12 +23,13 @@ class Judge:
     def __init__(self, opts: Values) -> None:
         self._opts = opts
         self._judged: set[str] = set()
-        self._young = False
+        self._young = self._stores = False
 
     def node(self, name: str, statistics: Statistics, gained: Gained) -> Iterator[Metric]:
         """Yield what is to be judged of one node's numbers; `name` is "" where there is only one."""
         stats = statistics.stats
         uptime = statistics.uptime
+        self._stores |= statistics.stores
         self._young |= uptime is None or uptime < _FIRST_MINUTE
         yield from self._storage(name, statistics)
         said = "restarted since the last run, up" if gained.restarted else "up"
@@ -38,8 +39,10 @@ class Judge:
         yield from self._metric("cpu", name, None if cpu is None else 100 * cpu)
         if self._opts.latency_warning or self._opts.latency_critical:
             for one in measures.latencies(statistics):
+                limits = self._limits(f"{one.operation}.{one.what}") if one.unit else []
+                self._judged |= {"latency"} if limits else set()
                 # A grid has a hundred of these for each node, nearly all as they should be.
-                if one.unit and self._breaks(f"{one.operation}.{one.what}", one.value):
+                if not all(limit.match(one.value) for limit in limits):
                     of = f"of {name} " if name else ""
                     yield Metric(f"{one.operation}.{one.what}\0{of}takes", one.value, context="latency")
 
@@ -85,18 +88,16 @@ class Judge:
             said = f"lost {which} ({connection(lost[0].status)}): uploads go on, new servers stay unknown"
             yield Metric(said, self._opts.introducer_severity, context="finding")
 
-    def server(self, label: str, server: Server, now: float) -> Iterator[Metric]:
-        """Yield what is to be judged of one server of a grid; one that was not heard for long is lost, whatever its client thinks."""
+    def server(self, label: str, server: Server, told: Server, now: float) -> Iterator[Metric]:
+        """Yield what is to be judged of one server of a grid, which is what its client `told` but without old news."""
         opts = self._opts
-        if not server.connected:
-            said = f"server {label} is not connected ({connection(server.status)})"
+        if not told.connected:
+            said = f"server {label} is not connected ({connection(told.status)})"
             yield Metric(said, opts.lost_severity, context="finding")
+        elif told.heard is not None:
+            yield Metric(f"server {label}\0not heard for", max(0.0, now - told.heard), context="stale")
+        if not server.connected:
             return
-        if server.heard is not None:
-            age = max(0.0, now - server.heard)
-            yield Metric(f"server {label}\0not heard for", age, context="stale")
-            if is_stale(age, opts):
-                return
         if self._meant_read_only(label):
             self._judged.add("space")
             return
@@ -110,21 +111,31 @@ class Judge:
         yield from self._metric("corrupt", name, number)
 
     def unjudged(self) -> Iterator[Metric]:
-        """Yield a finding for each threshold that met nothing: it would never alert, and nobody would know."""
+        """Yield a finding for each threshold that met nothing: it would never alert, and nobody would know.
+
+        CPU comes after a minute, and latencies when there was something to do.
+        """
         for context, options, why in _NOTHING:
             given = [f"--{option.replace('_', '-')}" for option in options if getattr(self._opts, option)]
-            if not given or context in self._judged or (context == "cpu" and self._young):
+            excused = (context == "cpu" and self._young) or (context == "latency" and self._stores)
+            if not given or context in self._judged or excused:
                 continue
             yield Metric(f"nothing to judge by {given[0]}: {why}", "unknown", context="finding")
+
+    @property
+    def lacks_latencies(self) -> bool:
+        """Whether there are thresholds for latencies, and none of a storage server was there to judge."""
+        given = self._opts.latency_warning or self._opts.latency_critical
+        return bool(given) and self._stores and "latency" not in self._judged
 
     def _metric(self, context: str, name: str, value: float | None) -> Iterator[Metric]:
         if value is not None:
             self._judged.add(context)
             yield Metric(name, value, context=context)
 
-    def _breaks(self, name: str, value: float) -> bool:
-        rules: tuple[RangeRules, ...] = (self._opts.latency_critical, self._opts.latency_warning)
-        return any(limit and not limit.match(value) for limit in (rule.find(name) for rule in rules))
+    def _limits(self, name: str) -> list[Limit]:
+        found = (rules.find(name) for rules in (self._opts.latency_critical, self._opts.latency_warning))
+        return [limit for limit in found if limit]
 
     def _meant_read_only(self, name: str) -> bool:
         return any(expression.fullmatch(name) for expression in self._opts.read_only)
@@ -134,7 +145,6 @@ def _levels(name: str) -> tuple[str, str]:
     return f"{name}_warning", f"{name}_critical"
 
 
-# Latencies are not among these: they are there when there was something to do.
 _NOTHING = (
     ("space", _levels("space"), "no space is reported, is it a storage node?"),
     ("percent", _levels("space_percent"), "no space is reported, is it a storage node?"),
@@ -143,4 +153,5 @@ _NOTHING = (
     ("uptime", _levels("uptime"), "no uptime is reported"),
     ("load", _levels("load"), "no load is reported, Tahoe-LAFS 1.16 and newer have --cpu-warning instead"),
     ("cpu", _levels("cpu"), "no CPU is reported"),
+    ("latency", _levels("latency"), "no latencies are reported, is it a storage node?"),
 )

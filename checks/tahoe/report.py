@@ -27,6 +27,7 @@ _JUDGED = {
 # Deflated, perfdata takes a tenth or more.
 _DEFLATED = 12
 _LONGEST_STATUS = 120
+_NO_ANSWER = {name: f"no answer, {name}" for name in ("ResponseNeverReceived", "CancelledError", "TimeoutError")}
 _FAILURE = re.compile(r"failure: \[Failure instance: .*?<class '(?:[^']*\.)?(\w+)'>(?:: (.*?))?\]?$", re.IGNORECASE)
 
 
@@ -159,10 +160,18 @@ def count(known: Sequence[Server]) -> tuple[int, int]:
 
 
 def as_heard(server: Server, now: float, opts: Values) -> Server:
-    """Return a server as not connected where it was not heard for so long that its client must be wrong."""
-    if not server.connected or server.heard is None or not is_stale(max(0.0, now - server.heard), opts):
-        return server
-    return server._replace(connected=False, status=f"not heard for {duration(now - server.heard)}")
+    """Return a server without what is old news: it is not connected where it was not heard for so long that its client must be wrong.
+
+    What a server has left is asked every second over HTTP ("connected"), over Foolscap ("Connected to ...") only when it connects. With
+    nothing left then, its client gives it no shares until it connects again.
+    """
+    if server.connected and server.heard is not None and is_stale(max(0.0, now - server.heard), opts):
+        return server._replace(connected=False, status=f"not heard for {duration(now - server.heard)}")
+    return server if not server.available or _is_asked_anew(server) else server._replace(available=None)
+
+
+def _is_asked_anew(server: Server) -> bool:
+    return server.status.lower() == "connected"
 
 
 def connection(status: str) -> str:
@@ -171,7 +180,7 @@ def connection(status: str) -> str:
     failure = _FAILURE.match(said)
     if failure:
         name, message = failure.groups()
-        said = name if not message or message.startswith("[") else f"{name}: {message}"
+        said = f"{name}: {message}" if message and not message.startswith("[") else _NO_ANSWER.get(name, name)
     said = re.sub(r"pb://\S*", "pb://...", said)
     return clean_name(said if len(said) <= _LONGEST_STATUS else said[:_LONGEST_STATUS] + "…") or "it does not say why"
 
@@ -188,7 +197,7 @@ def servers(known: Sequence[Server]) -> str:
     """Return how many servers are connected and take shares, for the first line."""
     connected, accepting = count(known)
     said = f"{connected} of {len(known)} servers"
-    return said if accepting == connected else f"{said}, {accepting} take shares"
+    return said if accepting == connected else f"{said}, {accepting} {'takes' if accepting == 1 else 'take'} shares"
 
 
 def summary(statistics: Statistics) -> str:
@@ -199,16 +208,17 @@ def summary(statistics: Statistics) -> str:
     return "".join(f", {one}" for one in said)
 
 
-def server_line(label: str, server: Server, now: float) -> str:
-    """Return the line that -v shows for a server; what one that is not connected said last is no news."""
+def server_line(label: str, server: Server, told: Server, now: float) -> str:
+    """Return the line that -v shows for a server, which is what was `told` but `as_heard`."""
     if not server.connected:
-        heard = f", last heard {duration(now - server.heard)} ago" if server.heard is not None else ""
+        heard = f", last heard {duration(now - told.heard)} ago" if told.heard is not None else ""
         return f"server {label}: not connected, {connection(server.status)}{heard}"
     said = [f"server {label}: {connection(server.status)}"]
-    if server.available is not None:
-        said.append(f"{human(server.available)} left" if server.available else "takes no shares")
+    if told.available is not None:
+        left = f"{human(told.available)} left" if told.available else "takes no shares"
+        said.append(left if _is_asked_anew(told) else f"{left} (when it connected)")
     said += [clean_name(server.version)] if server.version else []
-    said += [f"heard {duration(now - server.heard)} ago"] if server.heard is not None else []
+    said += [f"heard {duration(now - told.heard)} ago"] if told.heard is not None else []
     return ", ".join(said)
 
 

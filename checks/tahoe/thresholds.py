@@ -5,12 +5,31 @@ from __future__ import annotations
 from checks import web
 from checks.options import Options, UsageError, Values
 from checks.plugin import SEVERITIES, Threshold
-from checks.ranges import duration, parse_range, plain
+from checks.ranges import RangeRules, compile_regex, duration, parse_range, plain
+from checks.tahoe.measures import STATISTICS
 
 # A gatherer asks its nodes every 60 s; the Munin plugin leaves out what is older than this.
 STALE = "300"
 # HTTP clients ask their servers every second; an idle connection of Foolscap's is tried after 4 minutes, which it looks at every 4.
 UNHEARD = "600"
+
+_OPERATIONS = [one.label.rpartition(".")[2] for one in STATISTICS if one.label.startswith("storage.operations.")]
+_LATENCY_NAMES = [
+    f"{operation}.{what}"
+    for operation in _OPERATIONS
+    for what in ("mean", "p1", "p10", "p50", "p90", "p95", "p99", "p99_9")
+]
+
+
+class LatencyRules(RangeRules):
+    """Ranges for latencies by OPERATION.STATISTIC; an expression that is none of those names is a mistake."""
+
+    def add(self, text: str) -> None:
+        """Take `RANGE` or `REGEX=RANGE`. Raises ValueError."""
+        expression = text.rpartition("=")[0]
+        if expression and not any(map(compile_regex(expression).fullmatch, _LATENCY_NAMES)):
+            raise ValueError(f"{expression[:80]!r} is no latency: they are called write.p99, get.mean ...")
+        super().add(text)
 
 
 def declare(parser: Options) -> None:
@@ -37,12 +56,12 @@ def declare(parser: Options) -> None:
 _RANGES = (
     ("space", True, "bytes a server has left for shares (K M G T as powers of 1024), such as 10G:"),
     ("space-percent", True, "space a server has left for shares, in percent of its disk, such as 5:"),
-    ("servers", False, "number of storage servers connected, such as 3:"),
+    ("servers", False, "number of storage servers connected, such as 3: (with --url of an introducer announced)"),
     ("uptime", True, "seconds since a node was started, such as 600: for one that was restarted"),
     (
         "stale",
         False,
-        f"age in seconds: with --stats-json of a node's numbers (warning {STALE} without both), with --url since a server was heard ({UNHEARD})",
+        f"age in seconds of a node's numbers (with --stats-json) or since a server was heard; where neither is given, warning {STALE} or {UNHEARD}",
     ),
     (
         "latency",
@@ -59,7 +78,9 @@ def _ranges(parser: Options) -> None:
     for name, has_rules, what in _RANGES:
         for level, word in (("warning", "warn"), ("critical", "critical")):
             option, said = f"--{name}-{level}", f"{word} by {what}"
-            if has_rules:
+            if name == "latency":
+                parser.collected(option, into=LatencyRules, metavar="[REGEX=]RANGE", help=said)
+            elif has_rules:
                 parser.rules(option, sizes=name == "space", help=said)
             else:
                 parser.range(option, default="0" if option == "--corrupt-warning" else "", help=said)
@@ -103,9 +124,9 @@ def validate(opts: Values) -> None:
 
 def contexts(opts: Values) -> tuple[Threshold, ...]:
     """Return a context for each kind of threshold."""
-    full = "add disk or servers"
+    full, gone = "add disk or servers", "is it down? --ignore leaves it out when it is gone for good"
     return (
-        Threshold("time", opts.warning, opts.critical, unit=" s"),
+        Threshold("time", opts.warning, opts.critical, show=exact, unit=" s"),
         Threshold("space", opts.space_warning, opts.space_critical, word="space left:", show=human, advice=full),
         Threshold(
             "percent",
@@ -117,7 +138,7 @@ def contexts(opts: Values) -> tuple[Threshold, ...]:
         ),
         Threshold("servers", opts.servers_warning, opts.servers_critical, word="servers connected:"),
         Threshold("uptime", opts.uptime_warning, opts.uptime_critical, word="restarted, it is up", show=duration),
-        Threshold("stale", opts.stale_warning, opts.stale_critical, show=duration),
+        Threshold("stale", opts.stale_warning, opts.stale_critical, show=duration, advice=gone),
         Threshold("latency", opts.latency_warning, opts.latency_critical, show=exact, unit=" s"),
         Threshold("corrupt", opts.corrupt_warning, opts.corrupt_critical, word="damaged shares:"),
         Threshold("load", opts.load_warning, opts.load_critical, word="load peak", show=exact, unit=" s"),

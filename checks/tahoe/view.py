@@ -30,6 +30,12 @@ class View:
         """Yield what is to be judged. Raises CheckError."""
         raise NotImplementedError
 
+    def unjudged(self) -> Iterator[Metric]:
+        """Yield what is wrong with thresholds that met nothing to judge."""
+        if self.judge.lacks_latencies:
+            self.notes.append("no latency to judge yet: each comes when its operation has happened often enough")
+        yield from self.judge.unjudged()
+
     def counters(self, target: str) -> Counters:
         """Return the counters of the run before."""
         return Counters("check_tahoe", target, self.opts.state_key)

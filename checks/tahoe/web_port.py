@@ -39,14 +39,19 @@ class WebPort(View):
             yield Metric(f"does not tell all, {trouble}: see the node's log", "warning", context="finding")
         self.lines += [f"not told: {what}" for what in answer.untold]
         if answer.introductions:
-            yield from self._introducer(answer.introductions)
+            yield from self._introducer(where, answer.introductions)
         if counters:
             yield from self._numbers(answer, counters)
         if answer.welcome:
             yield from self._welcome(answer.welcome, answer.kind == "storage node")
-        yield from self.judge.unjudged()
+        yield from self.unjudged()
 
-    def _introducer(self, found: Introductions) -> Iterator[Metric]:
+    def _introducer(self, where: str, found: Introductions) -> Iterator[Metric]:
+        if self.opts.grid:
+            self.headline = ""
+            said = f"{where} is an introducer, which is connected to no servers: --grid needs one of its clients"
+            yield Metric(said, "unknown", context="finding")
+            return
         announced, subscribed = (one.get("storage", 0) for one in (found.announcements, found.subscriptions))
         self.headline += f": {announced} announce storage, {subscribed} subscribe"
         report.add_introductions(self.items, found, self.opts)
@@ -85,10 +90,10 @@ class WebPort(View):
         yield from self.judge.happiness(accepting)
         yield from self.judge.introducers(found.introducers)
         for label, server in servers.items():
-            self.lines.append(report.server_line(label, server, now))
+            self.lines.append(report.server_line(label, server, told[label], now))
             if self.opts.grid:
                 report.add_server(self.items, label, server, now, self.opts)
-                yield from self.judge.server(label, told[label], now)
+                yield from self.judge.server(label, server, told[label], now)
         self.lines += [f"introducer: {report.connection(one.status)}" for one in found.introducers]
 
     def _chosen(self, servers: tuple[Server, ...]) -> dict[str, Server]:

@@ -1,5 +1,7 @@
 """Rates of a node's counters: never negative, never above what was counted, whatever happens between two readings."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,7 +81,7 @@ READING = st.builds(lambda counters, uptime, moment: reading(uptime, moment, **c
 
 @given(st.lists(READING, max_size=6), st.none() | st.floats(0, 1e12))
 def test_whatever_is_read_no_rate_is_negative_or_above_what_the_readings_allow(readings, interval):
-    for old, new in zip(readings, readings[1:], strict=False):
+    for old, new in itertools.pairwise(readings):
         for key, rate in gained(old, new, interval).rates.items():
             assert 0 <= rate <= (new[key] - old.get(key, 0)) / 0.5
 
