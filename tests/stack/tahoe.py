@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from tests.stack.place import base, free_port, give
 
 # Five of them may start at once, beside other tests.
 _PATIENCE = 90.0
+# Between two questions, which cost a node some milliseconds of CPU.
+_PAUSE = 0.1
 # What its command `tahoe` does. Every node has a port for its log as well, on all addresses of the machine and without a setting for that.
 _TAHOE = """
 import socket, sys
@@ -69,7 +72,7 @@ class TahoeNode(OnFreePort):
             self.port, self._tub_port = free_port(), free_port()
         self._configure()
         # Without the option it ends as soon as its standard input does.
-        argv = [python, "-c", _TAHOE, "run", "--allow-stdin-close", self.folder]
+        argv: list[str | Path] = [python, "-c", _TAHOE, "run", "--allow-stdin-close", self.folder]
         name = f"tahoe-{self.name}"
         log = self._root / "log" / f"{name}.log"
         daemon = self.daemon = Daemon(name, argv, log, user=self._user, root=self._root)
@@ -111,6 +114,7 @@ class TahoeNode(OnFreePort):
 
     def _ready(self) -> bool:
         if not (self.daemon and self.daemon.listens(self.port)):
+            time.sleep(_PAUSE)
             return False
         if self._serves and not self.daemon.listens(self._tub_port):
             # It would go on without a port that is taken.
@@ -230,16 +234,25 @@ class TahoeGrid:
         start_all(self.nodes)
         self.wait_for_servers(node.name for node in self.storage)
 
+    def wait(self, condition: Callable[[], object], what: str) -> None:
+        """Waits until the condition holds. Raises StackError, which says `what`, when it does not within a minute."""
+
+        def holds() -> bool:
+            if condition():
+                return True
+            time.sleep(_PAUSE)
+            return False
+
+        wait_until(holds, 60, what)
+
     def wait_for_servers(self, names: Iterable[str]) -> None:
         """Waits until the client is connected to exactly these storage nodes."""
         wanted = set(names)
-        wait_until(lambda: self.client.connected() == wanted, 60, f"the client reaches {sorted(wanted)} and no others")
+        self.wait(lambda: self.client.connected() == wanted, f"the client reaches {sorted(wanted)} and no others")
 
     def wait_for_introducer(self) -> None:
         """Waits until every node is connected to the introducer."""
-        wait_until(
-            lambda: all(node.reaches_introducer() for node in self.nodes), 60, "every node reaches the introducer"
-        )
+        self.wait(lambda: all(node.reaches_introducer() for node in self.nodes), "every node reaches the introducer")
 
     def stop(self) -> None:
         """Ends all of it."""
