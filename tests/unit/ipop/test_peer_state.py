@@ -121,6 +121,13 @@ def test_the_first_release_cut(stats: str) -> None:
     assert link.trouble == "a candidate pair without addresses is left out"
 
 
+@pytest.mark.parametrize("addresses", ["", "192.0.2.10:42100", None, 7])
+def test_a_pair_of_the_first_release_without_addresses(addresses: Any) -> None:
+    link = peer_state.link(as_first(peer(1)) | {"stats_cons": addresses}, "p")
+    assert (link.active, link.pairs) == (True, ())
+    assert link.trouble == "a candidate pair without addresses is left out"
+
+
 def test_numbers_of_the_first_release_that_are_none() -> None:
     told = {"stats": "1:1:1:0:0::-5:5:99999999999999999999:10", "stats_cons": "a b"}
     (only,) = peer_state.link(as_first(peer(1)) | told, "p").pairs
