@@ -33,7 +33,7 @@ def read(source: str, until: float) -> Reading:
 
 
 def parse(data: bytes, what: str, changed: float | None = None) -> Reading:
-    """Return the links of a document, which `what` names and which was written at `changed` (None: now). Raises BadInput."""
+    """Return the links of a document, which `what` names and which was written at `changed` (epoch seconds; None is now). Raises BadInput."""
     plain = expanded(data, what)
     if plain.count(b",") > _MOST_VALUES:
         raise BadInput(f"{what} holds more than {_MOST_VALUES} values")
@@ -72,7 +72,7 @@ def _recognised(document: dict[str, Any], what: str, changed: float | None) -> R
     found = reader(document, told or changed)
     if not told or not changed:
         return found._replace(changed=changed or told)
-    # A file is as old as it says itself, for who reads it and for rates; only the ages in it are as old as the document.
+    # A file's own time is when it was put there; only the ages in it are as old as the document.
     links = tuple(link._replace(sampled=changed) for link in found.links)
     troubles = (*found.troubles, _late(told)) if told < changed - _LATE else found.troubles
     return found._replace(changed=changed, links=links, troubles=troubles)
@@ -115,7 +115,7 @@ def _fetched(url: str, until: float) -> Reading:
         if page.status != 200:
             raise web.WrongStatus(page)
         try:
-            return parse(body.getvalue(), "the answer")
+            return parse(body.getvalue(), "the answer", page.modified)
         except BadInput as error:
             malformed = web.Malformed(str(error))
             malformed.url = url

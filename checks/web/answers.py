@@ -63,7 +63,8 @@ class Page(NamedTuple):
 
     `body` has at most 64 kB where `status` is 400 or above (what is beyond is not read), and is empty where a download went to its file; `size`
     is what was read; `seconds` is from before the name's look-up to the last byte; `location` is the absolute URL of a redirect that was not
-    followed, or ""; `url` is where the answer came from.
+    followed, or ""; `url` is where the answer came from; `modified` is when the page was last changed, as the server says (epoch seconds), which
+    few do but for files.
     """
 
     status: int
@@ -72,6 +73,7 @@ class Page(NamedTuple):
     seconds: float
     location: str
     url: str
+    modified: float | None
 
 
 class Request(NamedTuple):

@@ -14,6 +14,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextvars import ContextVar
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -204,7 +206,17 @@ def _read(request: Request, answer: requests.Response, guard: _Guard, largest: i
         else:
             pieces.append(piece)
     location = answer.headers.get("Location", "") if 300 <= answer.status_code < 400 else ""
-    return Page(answer.status_code, b"".join(pieces), size, 0.0, _absolute(request.url, location), request.url)
+    modified = _modified(answer.headers.get("Last-Modified", ""))
+    return Page(
+        answer.status_code, b"".join(pieces), size, 0.0, _absolute(request.url, location), request.url, modified
+    )
+
+
+def _modified(text: str) -> float | None:
+    """Return the moment of a Last-Modified header (RFC 9110, section 8.8.2), epoch seconds; None for what is none."""
+    with contextlib.suppress(ValueError, OverflowError, TypeError):
+        return parsedate_to_datetime(text[:60]).replace(tzinfo=UTC).timestamp() if text.endswith("GMT") else None
+    return None
 
 
 def _absolute(url: str, location: str) -> str:

@@ -80,6 +80,22 @@ def test_a_page_has_status_body_size_and_time():
     assert 0 < page.seconds < 5
 
 
+@pytest.mark.parametrize(
+    ("header", "modified"),
+    [
+        ("Fri, 20 Nov 2026 21:11:04 GMT", 1795209064.0),
+        ("Fri, 20 Nov 2026 21:11:04 +0100", None),
+        ("Fri, 99 Nov 99999 21:11:04 GMT", None),
+        ("yesterday GMT", None),
+        ("GMT", None),
+        ("", None),
+    ],
+)
+def test_a_page_may_say_when_it_was_changed(header, modified):
+    assert get(answer(b"", "200 OK", "text/html", f"Last-Modified: {header}")).modified == modified
+    assert get(OK).modified is None
+
+
 def test_the_request_says_who_asks_and_wants_nothing_compressed(monkeypatch, tmp_path):
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login operator password secret\n")

@@ -154,6 +154,13 @@ def test_a_server_is_asked_and_its_answer_is_of_now():
     assert server.requests[0].startswith(b"GET /viz.json?current_state=True HTTP")
 
 
+def test_a_file_that_a_server_hands_out_is_as_old_as_the_server_says():
+    body = (FOLDER / "ipop-20.json").read_bytes()
+    with Controller(body, headers=("Last-Modified: Fri, 20 Nov 2026 21:12:44 GMT",)) as server:
+        found = ask(server)
+    assert (found.changed, found.links[0].sampled, found.links[0].age) == (WRITTEN + 100, WRITTEN + 100, 200.0)
+
+
 @pytest.mark.parametrize("headers", [(), ("Content-Encoding: deflate",)])
 def test_a_server_may_hand_on_evios_deflated_body(headers):
     with Controller((FOLDER / "evio.deflated").read_bytes(), headers=headers) as server:
