@@ -41,7 +41,8 @@ def _tincan(opts: Values, until: float) -> Reading:
     except tincan.Refused as error:
         raise SourceError(f"tincan {server}: nothing listens there: is IPOP running?") from error
     except tincan.NoAnswer as error:
-        raise SourceError(f"tincan {server} does not answer get_state: restart IPOP on this node") from error
+        said = f"tincan {server} does not answer get_state: it hangs, or is newer than 16.01 (then: --controller-json)"
+        raise SourceError(said) from error
     except tincan.TincanError as error:
         raise SourceError(f"tincan {server}: {_short(error)}: is it IPOP 14 to 16.01?") from error
 

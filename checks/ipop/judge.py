@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from checks.ipop.links import Seen, View, some
+from checks.ipop.links import LEEWAY, Seen, View, some
 from checks.options import Values
 from checks.output import clean_name
 from checks.plugin import Metric, Threshold
 from checks.ranges import RangeRules, duration
+
+NOT_TOLD = "its state is not told yet"
 
 
 def contexts(opts: Values) -> Sequence[Threshold]:
@@ -33,7 +35,10 @@ def is_stale(opts: Values, age: float) -> bool:
 
 def metrics(found: View, opts: Values, has_run_before: bool) -> Iterator[Metric]:
     """Yield what is to be judged, the source first. Of a stale source only what is known of it: nothing of its links is."""
-    if found.age is not None:
+    if found.ahead > LEEWAY:
+        said = f"{found.reading.source} is dated {duration(found.ahead)} in the future, so no link counts as active: set the clocks"
+        yield Metric(said, "unknown", context="finding")
+    elif found.age is not None:
         yield Metric(f"\0{found.reading.source}: not written for", found.age, context="stale")
     yield Metric("", found.active, context="active")
     if found.seen:
@@ -79,7 +84,7 @@ def _why(one: Seen, found: View) -> str:
         return "not known to be up: the source is stale"
     if one.trouble:
         return f"without data: {clean_name(one.trouble)}"
-    return f"not active: {clean_name(one.link.state) or 'it has no state'}"
+    return f"not active: {clean_name(one.link.state) or NOT_TOLD}"
 
 
 def _direct(seen: Iterable[Seen], expressions: Sequence[re.Pattern[str]]) -> Iterator[Metric]:

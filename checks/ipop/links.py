@@ -16,8 +16,8 @@ from checks.output import clean_name
 from checks.ranges import duration
 
 _SOME = 5
-# A clock that differs by less from the one that stamped a file is not worth a word.
-_LEEWAY = 60.0
+LEEWAY = 60.0
+"""Seconds by which the clock that dates a source may be ahead of ours."""
 
 
 class Seen(NamedTuple):
@@ -46,8 +46,10 @@ class View(NamedTuple):
     seen: Sequence[Seen]
     age: float | None
     """seconds since the source was written; None where it was asked just now, or does not say"""
+    ahead: float
+    """seconds by which it is dated in the future"""
     stale: bool
-    """whether it is too old for any link to count as active"""
+    """whether it is too old, or dated too far in the future, for any link to count as active"""
 
     @property
     def active(self) -> int:
@@ -56,24 +58,24 @@ class View(NamedTuple):
 
 
 def choose(reading: Reading, overlay: str | None, node: str | None) -> Reading:
-    """Return the reading with the links of one overlay and node only. Raises BadInput where it has links, but none of these."""
-    for what, wanted, name in (("overlay", overlay, _overlay), ("node", node, _node(reading))):
-        if not wanted or not reading.links:
+    """Return the reading with the links of one overlay and node only. Raises BadInput where it has others, but none of these."""
+    for what, wanted, names in (("overlay", overlay, _overlay), ("node", node, _nodes(reading))):
+        if not wanted:
             continue
-        chosen = tuple(link for link in reading.links if name(link) == wanted)
-        if not chosen:
-            there = some(sorted({name(link) for link in reading.links} - {""})) or "none is named"
+        chosen = tuple(link for link in reading.links if wanted in names(link))
+        if reading.links and not chosen and not (what == "overlay" and wanted in reading.overlays):
+            there = some(sorted({names(link)[0] for link in reading.links} - {""})) or "none is named"
             raise BadInput(f"no link of {what} {clean_name(wanted)[:100]} in {reading.source}; there: {there}")
-        reading = reading._replace(links=chosen)
+        reading = reading._replace(links=chosen, overlays=(wanted,) if what == "overlay" else reading.overlays)
     return reading
 
 
-def _overlay(link: Link) -> str:
-    return link.overlay
+def _overlay(link: Link) -> tuple[str, ...]:
+    return (link.overlay,)
 
 
-def _node(reading: Reading) -> Callable[[Link], str]:
-    return lambda link: link.node or reading.node
+def _nodes(reading: Reading) -> Callable[[Link], tuple[str, ...]]:
+    return lambda link: (link.node or reading.node, link.node_id)
 
 
 def some(names: Sequence[str]) -> str:
@@ -115,32 +117,38 @@ def view(
 
     `by_node`: whether names say which node reports a link; `is_stale`: whether data of that many seconds are too old.
     """
-    age = None if reading.changed is None else max(0.0, now - reading.changed)
-    stale = age is not None and is_stale(age)
-    prefixes = Prefixes(
-        overlay=len({link.overlay for link in reading.links}) > 1,
-        node=by_node and any(link.node for link in reading.links),
-    )
+    written = _written(reading, now)
+    ahead = max(0.0, (written or now) - now)
+    age = None if written is None else max(0.0, now - written)
+    stale = ahead > LEEWAY or (age is not None and is_stale(age))
+    overlays = {*reading.overlays, *(link.overlay for link in reading.links)}
+    prefixes = Prefixes(overlay=len(overlays) > 1, node=by_node and any(link.node for link in reading.links))
     seen = []
     for link, label in zip(reading.links, labels(reading.links, prefixes), strict=True):
         trouble = _trouble(link, now, stale, is_stale)
         active = link.active and not stale and not trouble
         seen.append(Seen(link, shown(link, prefixes), label, active, trouble, Change()))
-    return View(reading, _compared(seen, reading, counters, now), age, stale)
+    return View(reading, _compared(seen, reading, counters, now), age, ahead, stale)
 
 
-def is_ahead(reading: Reading, now: float) -> float | None:
-    """Return by how many seconds the source is dated in the future, where that is more than clocks may differ."""
-    ahead = 0.0 if reading.changed is None else reading.changed - now
-    return ahead if ahead > _LEEWAY else None
+def _written(reading: Reading, now: float) -> float | None:
+    """When the source was written; what is dated in the future says nothing of that, as long as something else is not."""
+    if reading.changed is None or reading.changed <= now + LEEWAY:
+        return reading.changed
+    others = (link.sampled for link in reading.links if link.sampled is not None and link.sampled <= now + LEEWAY)
+    return max(others, default=reading.changed)
 
 
 def _trouble(link: Link, now: float, stale: bool, is_stale: Callable[[float], bool]) -> str:
     """Why the link has no data to go by; "" where it has, and where the whole source is stale anyway."""
     if link.trouble and not link.active:
         return link.trouble
-    age = 0.0 if link.sampled is None else max(0.0, now - link.sampled)
-    return f"its data are {duration(age)} old, while others are fresh" if age and not stale and is_stale(age) else ""
+    if link.sampled is None or stale:
+        return ""
+    age = now - link.sampled
+    if age < -LEEWAY:
+        return f"its data are dated {duration(-age)} in the future"
+    return f"its data are {duration(age)} old, while others are fresh" if age > 0 and is_stale(age) else ""
 
 
 def _compared(seen: Iterable[Seen], reading: Reading, counters: Counters, now: float) -> list[Seen]:

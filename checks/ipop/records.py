@@ -57,6 +57,8 @@ class Link(NamedTuple):
     """when its counters were read, epoch seconds, where that is not now"""
     trouble: str = ""
     """why nothing or not all is known of it, for the operator; a link that is listed but has no data is not active"""
+    node_id: str = ""
+    """id of who reports it, where the source has one: `node` may be its name"""
 
 
 class Reading(NamedTuple):
@@ -75,3 +77,5 @@ class Reading(NamedTuple):
     """the node whose links these are, where it is one"""
     troubles: tuple[str, ...] = ()
     """what could not be read besides the links, for the operator"""
+    overlays: tuple[str, ...] = ()
+    """all that the source names, also those without links: names of links do not depend on which overlay has one just now"""

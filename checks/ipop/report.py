@@ -123,7 +123,7 @@ def lines(found: View) -> list[str]:
 
 def _line(one: Seen, stale: bool) -> str:
     link, change = one.link, one.change
-    state = clean_name(link.state) or "no state"
+    state = clean_name(link.state) or judge.NOT_TOLD
     how = f"active ({state})" if one.active else f"not known (was {state})" if stale else f"not active ({state})"
     said = [f"{clean_name(one.name)}: {how}"]
     if one.trouble:

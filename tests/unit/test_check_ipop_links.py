@@ -195,6 +195,21 @@ def test_links_of_an_overlay_are_those_of_its_nodes():
     assert names(links[:1], node="a") == {"b"}
 
 
+def test_labels_do_not_change_with_what_an_overlay_has_just_now():
+    links = [Link("o/a/b", "b", True, "up", overlay="o"), Link("p/a/b", "b", True, "up", overlay="p")]
+    assert names(links, node="a") == {"o-b", "p-b"}
+    assert names(links[:1], node="a", overlays=("o", "p")) == {"o-b"}
+    assert names(links[:1], "--overlay", "o", node="a", overlays=("o", "p")) == {"b"}
+    assert names(links[:1], "--overlay", "p", node="a", overlays=("o", "p")) == set()
+
+
+def test_a_node_is_chosen_by_its_name_or_id():
+    links = [Link(f"o/{n}/c", "c", True, "up", node=f"node-{n}", node_id=n * 8) for n in "ab"]
+    for name in ("node-a", "aaaaaaaa"):
+        assert names(links, "--node", name) == {"c"}
+        assert names([links[0]._replace(node="")], "--node", name, node="node-a") == {"c"}
+
+
 def names(links, *argv, **fields):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(asking, "read", lambda _: Reading("a source", tuple(links), 64, **fields))
@@ -273,12 +288,28 @@ def test_how_old_is_stale_is_a_choice(stats, argv, code, active):
     assert (found, values(text)["links.active"]) == (code, active)
 
 
-def test_unknown_a_source_of_the_future(stats):
+def test_unknown_a_source_of_the_future_keeps_no_link_on(stats):
     stats.write(up())
-    stats.touch("peer_list_ganglia.json", ago=-3600)
-    code, text = stats.run()
+    for name in ("peer_list_ganglia.json", f"{FIRST}_ganglia_data.json"):
+        stats.touch(name, ago=-3600)
+    code, text = stats.run("--save-state")
     assert code == 3
-    assert "is dated 60 min in the future: was a clock set back?" in text
+    assert "is dated 60 min in the future, so no link counts as active: set the clocks; 0 of 1 links active" in text
+    assert stats.run("-c", "1:")[0] == 2
+
+
+def test_one_file_of_the_future_hides_no_dead_controller(stats):
+    stats.write(up(), up(number=2))
+    stats.touch("peer_list_ganglia.json", ago=-3600)
+    assert stats.run()[0] == 0
+    stats.touch(f"{SECOND}_ganglia_data.json", ago=-3600)
+    code, text = stats.run()
+    assert code == 1
+    assert f"{SECOND}: its data are dated 60 min in the future; 1 of 2 links active" in text
+    stats.clock.now += 90
+    code, text = stats.run()
+    assert code == 2
+    assert "not written for 90 s (> 60 s)" in text
 
 
 def test_warn_a_listed_peer_without_data_by_name(stats):
@@ -520,7 +551,8 @@ def test_a_tincan_that_could_be_newer_is_never_sent_anything():
         for argv in (["--tincan-version", "16.08"], ["--tincan-version", "v20"]):
             code, text = run("--tincan", f"127.0.0.1:{tincan.port}", *argv)
             assert code == 3
-            assert "nothing was sent to it; read its controller's document with --controller-json" in text
+            assert "newer than 16" in text
+            assert "read its controller's document with --controller-json" in text
         code, text = run("--tincan", "192.0.2.1:5800", "-t", "2")
         assert code == 3
         assert "--tincan-version" in text
