@@ -74,6 +74,7 @@ def link(link_id: str, record: object, origin: Origin) -> Link:
         incarnation=link_id,
         sampled=origin.written,
         trouble=trouble or _missing(record, peer_id, state),
+        node_id=short(origin.node),
     )
 
 

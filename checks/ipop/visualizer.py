@@ -66,7 +66,9 @@ def _epoch(moment: datetime) -> float:
 def reading(document: dict[str, Any], when: float | None) -> Reading:
     """Return the links of a document or answer written `when` (epoch seconds; None is now). Raises BadInput for an answer that lists no links."""
     found, troubles = [], []
+    named = dict.fromkeys(table(document.get("Overlays")))
     for overlay, nodes in _overlays(document):
+        named[overlay] = None
         peers = _peers(document, overlay)
         for node, links in nodes.items():
             if not isinstance(links, dict):
@@ -75,7 +77,8 @@ def reading(document: dict[str, Any], when: float | None) -> Reading:
             name = peers.get(node, Peer()).name
             origin = Origin(overlay, node, when, name or edges.short(node), own_taps=False, peers=peers)
             found += [(edges.made(record), edges.link(link_id, record, origin)) for link_id, record in links.items()]
-    return Reading(_SOURCE, edges.told_apart(found), 64, troubles=tuple(troubles))
+    overlays = tuple(edges.short(overlay) for overlay in named)
+    return Reading(_SOURCE, edges.told_apart(found), 64, troubles=tuple(troubles), overlays=overlays)
 
 
 def _overlays(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -49,6 +49,7 @@ def reading(document: dict[str, Any], when: float | None) -> Reading:
         bits=64,
         node="" if several else text(document.get("NodeName")) or reporter,
         troubles=tuple(troubles),
+        overlays=tuple(edges.short(overlay) for overlay in overlays),
     )
 
 

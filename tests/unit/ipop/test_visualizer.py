@@ -21,6 +21,15 @@ def test_every_record_of_both_ends_and_all_overlays_is_a_link():
     assert read("visualizer").source == "IPOP visualizer"
 
 
+def test_overlays_without_links_and_ids_of_named_nodes_are_told():
+    content = load("visualizer")
+    content["Overlays"]["121030F"] = {"NumNodes": 1, "NumLinks": 0, "Name": ""}
+    found = read(content)
+    assert set(found.overlays) == {OVERLAY, OTHER, "121030F"}
+    assert [link.node_id for link in found.links] == [A, A, A, B, A]
+    assert read("visualizer-links").overlays == (OVERLAY,)
+
+
 def test_topology_lists_links_of_other_overlays_and_adds_none():
     content = load("visualizer")
     assert T4 in content["Topology"][OVERLAY][A]

@@ -27,6 +27,7 @@ def test_a_link_of_ipop_20_is_what_link_manager_and_topology_tell_of_it_together
         tap="tnl-b200feb",
         incarnation=T1,
         sampled=found.changed,
+        node_id=A,
     )
     assert online.pairs[0] == STUN
     assert [(pair.best, pair.rtt, pair.connection) for pair in online.pairs[1:]] == [(False, 3.0, "stun")]
@@ -153,7 +154,7 @@ def test_evio_runs_as_the_less_direct_of_its_endpoints(local, remote, connection
 
 def test_evio_begins_with_no_tunnels():
     found = read("evio-first")
-    assert (found.links, found.troubles, found.node) == ((), (), "node-a")
+    assert (found.links, found.troubles, found.node, found.overlays) == ((), (), "node-a", (OVERLAY,))
 
 
 def test_a_tunnel_that_evios_topology_has_not_told_of_yet_is_listed_and_no_trouble():
