@@ -5,7 +5,7 @@ from __future__ import annotations
 from checks.deadline import last_moment
 from checks.ipop.records import Reading
 from checks.options import Server, Values
-from checks.output import clean_text
+from checks.output import clean_name, clean_text
 
 _LONGEST = 160
 
@@ -52,7 +52,7 @@ def _document(source: str, until: float) -> Reading:
     from checks.ipop import document
 
     try:
-        return document.read(source, until)
+        found = document.read(source, until)
     except web.Unresolvable as error:
         raise SourceError(f"{web.place(source)}: {error}", "unknown") from error
     except web.Refused as error:
@@ -65,6 +65,7 @@ def _document(source: str, until: float) -> Reading:
         raise SourceError(f"{web.place(source)}: {_short(error)}: check the URL") from error
     except web.WebError as error:
         raise SourceError(f"{web.place(source)}: {_short(error)}") from error
+    return found._replace(source=f"{found.source} in {clean_name(source[:_LONGEST])}")
 
 
 def _short(error: Exception) -> str:

@@ -123,9 +123,9 @@ def lines(found: View) -> list[str]:
 
 def _line(one: Seen, stale: bool) -> str:
     link, change = one.link, one.change
-    state = clean_name(link.state) or judge.NOT_TOLD
-    how = f"active ({state})" if one.active else f"not known (was {state})" if stale else f"not active ({state})"
-    said = [f"{clean_name(one.name)}: {how}"]
+    how = "active" if one.active else "not known any more" if stale else "not active"
+    state = clean_name(link.state) or ("" if one.trouble else judge.NOT_TOLD)
+    said = [f"{clean_name(one.name)}: {how}" + (f" ({state})" if state else "")]
     if one.trouble:
         said.append(clean_name(one.trouble))
     if one.active:
