@@ -11,7 +11,7 @@ from checks.tahoe import measures
 from checks.tahoe.rates import Gained
 from checks.tahoe.records import Introducer, Server, Statistics
 from checks.tahoe.report import connection, percent_left
-from checks.tahoe.thresholds import human
+from checks.tahoe.thresholds import human, limits
 
 # How long a node runs until it reports the CPU of the last minute.
 _FIRST_MINUTE = 120.0
@@ -22,6 +22,7 @@ class Judge:
 
     def __init__(self, opts: Values) -> None:
         self._opts = opts
+        self._met: set[str] = set()
         self._judged: set[str] = set()
         self._young = self._stores = False
 
@@ -39,10 +40,10 @@ class Judge:
         yield from self._metric("cpu", name, None if cpu is None else 100 * cpu)
         if self._opts.latency_warning or self._opts.latency_critical:
             for one in measures.latencies(statistics):
-                limits = self._limits(f"{one.operation}.{one.what}") if one.unit else []
-                self._judged |= {"latency"} if limits else set()
+                ranges = self._limits(f"{one.operation}.{one.what}") if one.unit else []
+                self._judged |= {"latency"} if ranges else set()
                 # A grid has a hundred of these for each node, nearly all as they should be.
-                if not all(limit.match(one.value) for limit in limits):
+                if not all(limit.match(one.value) for limit in ranges):
                     of = f"of {name} " if name else ""
                     yield Metric(f"{one.operation}.{one.what}\0{of}takes", one.value, context="latency")
 
@@ -57,7 +58,8 @@ class Judge:
             yield Metric(f"{name} {said}".lstrip(), opts.not_accepting_severity, context="finding")
         read_only = stats.get("storage_server.accepting_immutable_shares") == 0 and not full
         if read_only or self._meant_read_only(name):
-            self._judged |= {"space", "percent"}  # what is left is 0 there, and no want of disk
+            # What is left is 0 there, and no want of disk.
+            self._judged |= {context for context in ("space", "percent") if self._is_limited(context, name)}
             return
         yield from self._metric("space", name, stats.get("storage_server.disk_avail"))
         yield from self._metric("percent", name, percent_left(statistics))
@@ -99,59 +101,66 @@ class Judge:
         if not server.connected:
             return
         if self._meant_read_only(label):
-            self._judged.add("space")
+            self._judged |= {"space"} if self._is_limited("space", label) else set()
             return
         if server.available == 0:
             said = f"server {label} takes no shares, it is full or read-only"
             yield Metric(said, opts.not_accepting_severity, context="finding")
         yield from self._metric("space", label, server.available)
 
-    def corrupt(self, name: str, number: int | None) -> Iterator[Metric]:
+    def corrupt(self, number: int | None) -> Iterator[Metric]:
         """Yield how many shares a storage node found damaged."""
-        yield from self._metric("corrupt", name, number)
+        yield from self._metric("corrupt", "", number)
 
     def unjudged(self) -> Iterator[Metric]:
         """Yield a finding for each threshold that met nothing: it would never alert, and nobody would know.
 
         CPU comes after a minute, and latencies when there was something to do.
         """
-        for context, options, why in _NOTHING:
-            given = [f"--{option.replace('_', '-')}" for option in options if getattr(self._opts, option)]
+        for context, why in _NOTHING.items():
+            given = [f"--{name.replace('_', '-')}" for name in _options(context) if getattr(self._opts, name)]
             excused = (context == "cpu" and self._young) or (context == "latency" and self._stores)
-            if not given or context in self._judged or excused:
-                continue
-            yield Metric(f"nothing to judge by {given[0]}: {why}", "unknown", context="finding")
+            if given and context not in self._judged and not excused:
+                why = "its expression is the label of none" if context in self._met else why
+                yield Metric(f"nothing to judge by {given[0]}: {why}", "unknown", context="finding")
 
     @property
     def lacks_latencies(self) -> bool:
         """Whether there are thresholds for latencies, and none of a storage server was there to judge."""
-        given = self._opts.latency_warning or self._opts.latency_critical
-        return bool(given) and self._stores and "latency" not in self._judged
+        given = any(getattr(self._opts, option) for option in _options("latency"))
+        return given and self._stores and "latency" not in self._judged
 
     def _metric(self, context: str, name: str, value: float | None) -> Iterator[Metric]:
         if value is not None:
-            self._judged.add(context)
+            self._met.add(context)
+            if self._is_limited(context, name.partition("\0")[0]):
+                self._judged.add(context)
             yield Metric(name, value, context=context)
 
+    def _is_limited(self, context: str, name: str) -> bool:
+        return any(limits(getattr(self._opts, option), name) for option in _options(context))
+
     def _limits(self, name: str) -> list[Limit]:
-        found = (rules.find(name) for rules in (self._opts.latency_critical, self._opts.latency_warning))
+        found = (getattr(self._opts, option).find(name) for option in _options("latency"))
         return [limit for limit in found if limit]
 
     def _meant_read_only(self, name: str) -> bool:
         return any(expression.fullmatch(name) for expression in self._opts.read_only)
 
 
-def _levels(name: str) -> tuple[str, str]:
-    return f"{name}_warning", f"{name}_critical"
+def _options(context: str) -> tuple[str, ...]:
+    """Return the names of the options that make a context's ranges."""
+    name = {"percent": "space_percent"}.get(context, context)
+    return ("shares_happy",) if context == "happiness" else (f"{name}_warning", f"{name}_critical")
 
 
-_NOTHING = (
-    ("space", _levels("space"), "no space is reported, is it a storage node?"),
-    ("percent", _levels("space_percent"), "no space is reported, is it a storage node?"),
-    ("servers", _levels("servers"), "it does not tell of its servers"),
-    ("happiness", ("shares_happy",), "ask a client: this one does not tell of its servers"),
-    ("uptime", _levels("uptime"), "no uptime is reported"),
-    ("load", _levels("load"), "no load is reported, Tahoe-LAFS 1.16 and newer have --cpu-warning instead"),
-    ("cpu", _levels("cpu"), "no CPU is reported"),
-    ("latency", _levels("latency"), "no latencies are reported, is it a storage node?"),
-)
+_NOTHING = {
+    "space": "no space is reported, is it a storage node?",
+    "percent": "no space is reported, is it a storage node?",
+    "servers": "it does not tell of its servers",
+    "happiness": "ask a client: this one does not tell of its servers",
+    "uptime": "no uptime is reported",
+    "load": "no load is reported, Tahoe-LAFS 1.16 and newer have --cpu-warning instead",
+    "cpu": "no CPU is reported",
+    "latency": "no latencies are reported, is it a storage node?",
+}

@@ -27,6 +27,7 @@ _JUDGED = {
 # Deflated, perfdata takes a tenth or more.
 _DEFLATED = 12
 _LONGEST_STATUS = 120
+_MOST_SERVICES = 20
 _NO_ANSWER = {name: f"no answer, {name}" for name in ("ResponseNeverReceived", "CancelledError", "TimeoutError")}
 _FAILURE = re.compile(r"failure: \[Failure instance: .*?<class '(?:[^']*\.)?(\w+)'>(?:: (.*?))?\]?$", re.IGNORECASE)
 
@@ -125,12 +126,12 @@ def total(numbers: Iterable[float | None]) -> float | None:
 
 def add_introductions(items: Items, found: Introductions, opts: Values) -> None:
     """Add how many announce and subscribe, by service; how many storage servers announce is judged like those connected."""
-    for service, number in found.announcements.items():
+    for service, number in list(found.announcements.items())[:_MOST_SERVICES]:
         judged = service == "storage"
         warning, critical = (opts.servers_warning, opts.servers_critical) if judged else (None, None)
         rank = 0 if judged else 1
         items.add(f"announced.{label_part(service)}", number, rank=rank, warning=warning, critical=critical)
-    for service, number in found.subscriptions.items():
+    for service, number in list(found.subscriptions.items())[:_MOST_SERVICES]:
         items.add(f"subscribed.{label_part(service)}", number, rank=0 if service == "storage" else 1)
 
 

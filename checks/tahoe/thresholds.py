@@ -102,7 +102,7 @@ def _severities(parser: Options) -> None:
 
 
 def validate(opts: Values) -> None:
-    """Refuse options that do not go together. Raises UsageError."""
+    """Refuse options that do not go together, and fill in how old is stale. Raises UsageError."""
     if bool(opts.url) == bool(opts.stats_json):
         what = "only one of" if opts.url else "one of"
         raise UsageError(f"{what} --url URL and --stats-json FILE has to say what to look at")

@@ -47,7 +47,7 @@ class View:
         new = rates.to_keep(statistics, gathered)
         gained = rates.gained(counters.previous(source, ""), new, counters.interval)
         counters.keep(source, "", new)
-        if gained.why and statistics.counters:
+        if gained.why and (statistics.counters or gained.restarted):
             why = counters.why if gained.is_first and counters.why else gained.why
             self._without.setdefault(why, []).append(label)
         return gained

@@ -70,7 +70,7 @@ class WebPort(View):
         yield from self.judge.node("", statistics, gained)
         if answer.storage:
             report.add_storage(self.items, answer.storage, time.time(), self.opts)
-            yield from self.judge.corrupt("", answer.storage.corrupt)
+            yield from self.judge.corrupt(answer.storage.corrupt)
 
     def _welcome(self, found: Welcome, stores: bool) -> Iterator[Metric]:
         """Yield what is to be judged of the servers and introducers that a node knows; of each server with --grid.

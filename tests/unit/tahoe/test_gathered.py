@@ -130,6 +130,13 @@ def test_thresholds_hold_for_the_nodes_they_name(check):
     assert "old2_aab3.disk.available=79912740352B;;1099511627776:" in text
 
 
+def test_unknown_an_expression_that_is_nobodys_label(check):
+    code, text = check(gathered(2), "--space-warning", "old.=1T:")
+    assert code == 3
+    assert "nothing to judge by --space-warning: its expression is the label of none; " in text
+    assert check(gathered(2), "--space-warning", "old._.*=1K:", "--space-warning", "gone=1T:")[0] == 0
+
+
 def test_full_and_read_only_servers_and_happiness(check):
     document, entries = nodes()
     for entry, free in ((entries[0], 10**9), (entries[1], 10**12)):
