@@ -1,4 +1,4 @@
-"""The links of an IPOP or EdgeVPN node, or of a whole overlay: which are active, their traffic, age, round trip and kind of connection.
+"""The links of an IPOP or EdgeVPN node, or of a whole overlay: which are active, and their traffic, age and round trip.
 
 Alerts when the source is stale (its controller is dead, so no link counts as active), when a listed peer has no data, when a peer of --require is
 not active, when a peer of --direct is reached through a relay, and by the limits given: active links, share of offline ones, time since a
