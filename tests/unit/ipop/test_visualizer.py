@@ -18,7 +18,7 @@ def test_every_record_of_both_ends_and_all_overlays_is_a_link():
     found = ends("visualizer")
     assert set(found) == {(OVERLAY, T1, A), (OVERLAY, T2, A), (OVERLAY, T3, A), (OVERLAY, T1, B), (OTHER, T4, A)}
     assert [link.active for link in found.values()] == [True, True, False, True, True]
-    assert read("visualizer").source == "IPOP visualizer"
+    assert (read("visualizer").source, read("visualizer").bits) == ("IPOP visualizer", 64)
 
 
 def test_overlays_without_links_and_ids_of_named_nodes_are_told():
@@ -83,12 +83,14 @@ def test_an_answer_of_the_web_service_tells_the_same_links_without_names(name):
     "answer",
     [
         {"current_state": {OVERLAY: {"NumNodes": 3, "NumLinks": 3, "Name": ""}}},
-        {OVERLAY: {"current_state": {A: {"NodeName": "node-a", "IP4": "10.10.100.1"}}}},
+        {"current_state": {}},
+        {OVERLAY: {"current_state": {A: {"NodeName": "node-a"}}}},
+        {OVERLAY: {"current_state": {A: {"IP4": "10.10.100.1"}}}},
         {OVERLAY: {A: {"NodeName": "node-a", "IP4": "10.10.100.1"}}},
         {OVERLAY: {"added": {}, "removed": {}, "modified": {A: {}}}, "updateOffset": 10},
         {OVERLAY: {A: {"added": {}, "removed": {}, "modified": {}}}, "updateOffset": 10},
     ],
-    ids=["overlays", "nodes", "node", "changes", "changes of a node"],
+    ids=["overlays", "no overlays", "names of nodes", "addresses of nodes", "node", "changes", "changes of a node"],
 )
 def test_an_answer_that_does_not_list_all_links_is_refused_with_the_question_to_ask(answer):
     with pytest.raises(BadInput, match="current_state=True"):

@@ -152,6 +152,15 @@ def test_evio_runs_as_the_less_direct_of_its_endpoints(local, remote, connection
     assert links(content)[T1].connection == connection
 
 
+@pytest.mark.parametrize(
+    ("lost", "source"), [("BootTime", "EdgeVPN 24.1.2.1061 controller"), ("Version", "EdgeVPN controller")]
+)
+def test_evio_is_known_by_what_it_alone_tells(lost, source):
+    content = load("evio")
+    del content[lost]
+    assert read(content).source == source
+
+
 def test_evio_begins_with_no_tunnels():
     found = read("evio-first")
     assert (found.links, found.troubles, found.node, found.overlays) == ((), (), "node-a", (OVERLAY,))
