@@ -190,8 +190,8 @@ def introducers(known: Sequence[Introducer]) -> str:
     """Return how the introducers are, for the first line."""
     number, connected = len(known), sum(introducer.connected for introducer in known)
     if number == 1:
-        return "introducer connected" if connected else "introducer lost"
-    return f"{connected} of {number} introducers connected" if number else "no introducer"
+        return "introducer up" if connected else "introducer lost"
+    return f"{connected} of {number} introducers up" if number else "no introducer"
 
 
 def servers(known: Sequence[Server]) -> str:

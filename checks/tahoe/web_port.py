@@ -82,7 +82,8 @@ class WebPort(View):
         every = list(servers.values())
         connected, accepting = report.count(every)
         report.add_servers(self.items, every, found.introducers, self.opts)
-        self.headline += f", {report.servers(every)}, {report.introducers(found.introducers)}"
+        self.headline += "" if stores else f", {report.servers(every)}"
+        self.headline += f", {report.introducers(found.introducers)}"
         if not (connected or stores or self.opts.servers_warning or self.opts.servers_critical):
             said = "no storage server is connected: nothing can be read or uploaded"
             yield Metric(said, "critical", context="finding")

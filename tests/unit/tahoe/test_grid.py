@@ -46,7 +46,7 @@ def test_ok_a_grid_names_each_server(double):
     node = grid(double)
     code, text = check(node, "--grid", "-v", "--shares-happy", "2")
     assert code == 0
-    assert text.startswith(f"TAHOE OK - grid of 127.0.0.1:{node.port}, 3 of 3 servers, introducer connected | ")
+    assert text.startswith(f"TAHOE OK - grid of 127.0.0.1:{node.port}, 3 of 3 servers, introducer up | ")
     assert node.paths == [WELCOME]
     assert "\nserver store0000_0000: connected, 76.6 GiB left, tahoe-lafs/1.20.0, heard " in text
     found = items(text)
