@@ -23,8 +23,10 @@ import pytest
 from checks.output import Output
 from checks.plugin import COUNTER, GAUGE, Check
 from checks.version import VERSION
+from tests.ipop import tincan
 from tests.seattle import advertise, builder, lockserver, nodemanager, updatesite, zenodotus
 from tests.seattle.serving import Serving
+from tests.tahoe import node as tahoe
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(__file__).parent / "data"
@@ -48,6 +50,14 @@ DOUBLES: dict[str, Callable[[], Serving]] = {
     "advertise_udp": advertise.UdpAdvertiseServer,
     "builder": builder.InstallerBuilder,
     "lockserver": lockserver.LockServer,
+    "tahoe": tahoe.TahoeNode,
+    "tahoe_client": lambda: tahoe.TahoeNode("client"),
+    "tahoe_hostile": tahoe.hostile,
+    "tahoe_introducer": lambda: tahoe.TahoeNode("introducer"),
+    "tahoe_large": tahoe.large,
+    "tahoe_lost": tahoe.lost,
+    "tincan": tincan.Tincan,
+    "tincan_hostile": lambda: tincan.Tincan(peers=tincan.hostile()),
     "node": nodemanager.NodeManager,
     "node_hostile": nodemanager.hostile,
     "updatesite": updatesite.UpdateSite,
@@ -55,6 +65,7 @@ DOUBLES: dict[str, Callable[[], Serving]] = {
     "zenodotus": lambda: zenodotus.Zenodotus(settling=0),
 }
 BUILDER = ["--url", "http://127.0.0.1:{builder}/custom_install/"]
+IPOP = f"{DATA}/check_ipop_links"
 STATES = ["--state-directory", f"{DATA}/check_advertise_server"]
 # Command lines on recorded inputs: the calm ones first, where nothing is long; then what hurts.
 RECORDED: dict[str, list[list[str]]] = {
@@ -106,6 +117,27 @@ RECORDED: dict[str, list[list[str]]] = {
         [*BUILDER, "--build-id", "a" * 40, "--expect-api", "3.0"],
         ["--url", "http://127.0.0.1:1/", "-t", "5"],
         [*BUILDER, "--owner", "/nonexistent"],
+    ],
+    "check_ipop_links": [
+        ["--controller-json", f"{IPOP}/ipop-20.json", "--stale-critical", ""],
+        ["--tincan", "127.0.0.1:{tincan}"],
+        [
+            *("--controller-json", f"{IPOP}/visualizer.json", "--stale-critical=", "-w", "0.00001"),
+            *("--require", "node-z", "--direct", ".*", "--age-warning", "node=~:-1", "--age-critical", "0.00001"),
+            *("--offline-warning", "1"),
+        ],
+        [
+            *("--controller-json", f"{IPOP}/ipop-hostile.json", "--stale-critical="),
+            *("--no-data-severity", "critical"),
+        ],
+        [
+            *("--controller-json", f"{IPOP}/evio.deflated", "--stale-critical", "0.00001"),
+            *("--sysfs", "/nonexistent"),
+        ],
+        ["--tincan", "127.0.0.1:{tincan_hostile}", "--xmpp-warning", "0.00001"],
+        ["--tincan", "127.0.0.1:1", "-t", "1"],
+        ["--controller-json", "http://127.0.0.1:1/", "-t", "1"],
+        ["--stats-dir", "/nonexistent"],
     ],
     "check_seattle_node": [
         ["-p", "{node}"],
@@ -169,6 +201,22 @@ RECORDED: dict[str, list[list[str]]] = {
         ["--url", "http://127.0.0.1:{updatesite_hostile}/updatesite/"],
         ["--url", "http://127.0.0.1:1/updatesite/"],
         ["--key", "/nonexistent"],
+    ],
+    "check_tahoe": [
+        ["--url", "http://127.0.0.1:{tahoe_client}"],
+        [
+            *("--url", "http://127.0.0.1:{tahoe}", "-w", "0.00001", "--space-critical", "1E:"),
+            *("--latency-warning", r".*\.mean=0.00001", "--uptime-critical", "1000000:", "--load-warning", "0.1"),
+        ],
+        ["--url", "http://127.0.0.1:{tahoe_lost}", "--grid", "--shares-happy", "2"],
+        ["--url", "http://127.0.0.1:{tahoe_large}", "--grid", "--space-warning", "1E:"],
+        ["--url", "http://127.0.0.1:{tahoe_hostile}"],
+        ["--url", "http://127.0.0.1:{tahoe_hostile}", "--grid"],
+        ["--url", "http://127.0.0.1:{tahoe_introducer}", "--servers-warning", "5:", "--shares-happy", "2"],
+        ["--stats-json", f"{DATA}/check_tahoe/gatherer.json", "--stale-warning", "10000000000"],
+        ["--stats-json", f"{DATA}/check_tahoe/gatherer.json", "--node", "a|b"],
+        ["--url", "http://127.0.0.1:1", "-t", "1"],
+        ["--stats-json", "/nonexistent"],
     ],
     "check_virt_stats": [
         ["--replay", f"{DATA}/contract/guests.raw"],
