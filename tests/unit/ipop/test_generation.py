@@ -197,6 +197,7 @@ def test_a_configuration_that_says_nothing(machine: Machine, content: str | None
         ("python3", "editor.py", "evio_controller.py"),
         ("python3", "-m", "tests.ipop.tincan", "-p=5800"),
         ("grep", "-p=5800", "ipop-tincan"),
+        ("python3", "controller_backup.py", "-c", "/etc/opt/ipop-vpn/config.json"),
         ("/usr/bin/kube-controller-manager",),
         (),
     ],
@@ -237,6 +238,9 @@ def test_a_port_bound_as_newer_tincans_bind_it(machine: Machine) -> None:
     assert machine.refuses("::1", port=5805) == ""
     machine.bind("udp", LOOPBACK)
     assert machine.refuses("::1") == ""
+    machine.bind("udp")
+    (machine.root / "proc/net/udp6").unlink()
+    assert machine.refuses("::1") == "", "a machine without IPv6"
 
 
 @pytest.mark.parametrize("table", ["", "junk", "a b\n\x00\xff c d\n", f"  0: {LOOPBACK6}0 x y\n"])

@@ -37,7 +37,8 @@ def links(folder: Path) -> dict[str, Link]:
     return {link.peer: link for link in stats_dir.read(folder).links}
 
 
-def test_two_peers(tmp_path: Path) -> None:
+def test_two_peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(stats_dir.time, "sleep")  # what is whole is read without a pause
     write(tmp_path, [A, B], p101=peer(1), p102=peer(2, online=False))
     os.utime(tmp_path / "peer_list_ganglia.json", (1000, 1000))
     os.utime(tmp_path / f"{A}_ganglia_data.json", (1010, 1010))
