@@ -103,7 +103,7 @@ class Gathered(View):
                 yield from self._current(label, node, gained)
             else:
                 self.lines.append(f"{label}: not heard of for {duration(age)}, its numbers are not reported")
-            yield Metric(f"{label}\0not heard of by the gatherer for", age, context="stale")
+            yield Metric(f"{label}\0not heard of for", age, context="stale")
         self.remember(counters)
 
     def _current(self, label: str, node: Node, gained: Gained) -> Iterator[Metric]:

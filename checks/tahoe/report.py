@@ -28,7 +28,16 @@ _JUDGED = {
 _DEFLATED = 12
 _LONGEST_STATUS = 120
 _MOST_SERVICES = 20
-_NO_ANSWER = {name: f"no answer, {name}" for name in ("ResponseNeverReceived", "CancelledError", "TimeoutError")}
+# What Twisted's failures mean, whose own words are long or none.
+_FAILURES = {
+    "ConnectionRefusedError": "connection refused",
+    "NoRouteError": "no route to host",
+    "TCPTimedOutError": "no connection in time",
+    "DNSLookupError": "its name has no address",
+    "ResponseNeverReceived": "no answer",
+    "CancelledError": "no answer",
+    "TimeoutError": "no answer",
+}
 _FAILURE = re.compile(r"failure: \[Failure instance: .*?<class '(?:[^']*\.)?(\w+)'>(?:: (.*?))?\]?$", re.IGNORECASE)
 
 
@@ -181,7 +190,7 @@ def connection(status: str) -> str:
     failure = _FAILURE.match(said)
     if failure:
         name, message = failure.groups()
-        said = f"{name}: {message}" if message and not message.startswith("[") else _NO_ANSWER.get(name, name)
+        said = _FAILURES.get(name) or (f"{name}: {message}" if message and message[0] != "[" else name)
     said = re.sub(r"pb://\S*", "pb://...", said)
     return clean_name(said if len(said) <= _LONGEST_STATUS else said[:_LONGEST_STATUS] + "…") or "it does not say why"
 

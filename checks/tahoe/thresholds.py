@@ -124,7 +124,7 @@ def validate(opts: Values) -> None:
 
 def contexts(opts: Values) -> tuple[Threshold, ...]:
     """Return a context for each kind of threshold."""
-    full, gone = "add disk or servers", "is it down? --ignore leaves it out when it is gone for good"
+    full, gone = "add disk or servers", "is it down? --ignore it if gone for good"
     return (
         Threshold("time", opts.warning, opts.critical, show=exact, unit=" s"),
         Threshold("space", opts.space_warning, opts.space_critical, word="space left:", show=human, advice=full),

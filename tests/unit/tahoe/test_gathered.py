@@ -75,7 +75,7 @@ def test_warn_a_dead_node_is_named_and_its_numbers_are_not_reported(check):
     entries[1]["timestamp"] -= 700
     code, text = check(document)
     assert code == 1
-    said = "old2_aab3 not heard of by the gatherer for 11.8 min (> 5 min): is it down?"
+    said = "old2_aab3 not heard of for 11.8 min (> 5 min): is it down?"
     assert text.startswith(f"TAHOE WARNING - {said}")
     assert "stats.json: 2 of 3 nodes current, 2 of 3 servers take shares" in text
     found = items(text)
