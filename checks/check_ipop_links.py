@@ -10,8 +10,9 @@ controller: what looks newer is refused, and one on another machine is asked onl
 --controller-json: a file or URL with what an IPOP 18 to 20 or EdgeVPN controller reports to its visualizer, or with what the visualizer's service
 answers; which of them is known by its content. EdgeVPN counts no bytes: they are those of the links' network devices on this machine.
 
-Thresholds that take a REGEX take it for the peer as it is shown: 'web.*=300:'. Rates, links made anew, and ages past 49.7 days, after which
-those of IPOP 14 to 16 begin anew, need --save-state in the regular run.
+Thresholds that take a REGEX take it for the peer as it is shown: 'web.*=300:'. A limit for what the source does not tell is UNKNOWN, for it would
+never alert (only IPOP 14 to 16 tell XMPP times). Rates, links made anew, and ages past 49.7 days, after which those of IPOP 14 to 16 begin anew,
+need --save-state in the regular run.
 """
 
 from __future__ import annotations
@@ -177,13 +178,15 @@ class Links(Resource):
         self._remember(found, counters)
 
     def _remember(self, found: View, counters: Counters) -> None:
+        opts = self.opts
         self._notes += report.partly_known(found)
         if counters.interval:
             self._notes += report.no_rates(found)
         elif found.active:
-            hint = "" if self.opts.save_state else "; --save-state keeps counters for the next"
-            self._notes.append(f"no rates: {counters.why}{hint}")
-        if self.opts.save_state:
+            hint = "" if opts.save_state else "; --save-state keeps counters for the next"
+            what = "no rates, nor links made anew" if opts.remade_warning or opts.remade_critical else "no rates"
+            self._notes.append(f"{what}: {counters.why}{hint}")
+        if opts.save_state:
             try:
                 counters.save()
             except StateError as error:

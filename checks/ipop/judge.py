@@ -57,6 +57,21 @@ def metrics(found: View, opts: Values, has_run_before: bool) -> Iterator[Metric]
         said = f" ({some(names)})" if names else ""
         yield Metric(f"\0links made anew since the last run{said}:", len(names), context="remade")
     yield from _broken(found.seen, opts)
+    if found.active:
+        yield from _not_told(found, opts)
+
+
+def _not_told(found: View, opts: Values) -> Iterator[Metric]:
+    """Yield a finding for each limit that can't ever be broken, because the source says nothing of the kind."""
+    seen = found.seen
+    for option, given, what, told in (
+        ("--xmpp-*", opts.xmpp_warning or opts.xmpp_critical, "XMPP times", (one.link.xmpp_age for one in seen)),
+        ("--age-*", opts.age_warning or opts.age_critical, "ages of links", (one.change.age for one in seen)),
+        ("--direct", opts.direct, "how links run", (one.connection or None for one in seen)),
+    ):
+        if given and all(value is None for value in told):
+            said = f"{found.reading.source} does not tell {what}: {option} judges nothing"
+            yield Metric(said, "unknown", context="finding")
 
 
 def offline_percent(found: View) -> float:

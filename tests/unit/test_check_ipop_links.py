@@ -391,6 +391,25 @@ def test_limits_of_links(stats, argv, code, said):
     assert said in text
 
 
+@pytest.mark.parametrize(
+    ("argv", "what"),
+    [
+        (["--xmpp-warning", "120"], "XMPP times: --xmpp-*"),
+        (["--age-critical", "c=300:"], "ages of links: --age-*"),
+        (["--direct", ".*"], "how links run: --direct"),
+    ],
+)
+def test_unknown_a_limit_that_could_never_alert(reading, argv, what):
+    link = Link("b", "b", True, "up", age=1.0, xmpp_age=2.0, connection="stun")
+    reading(link._replace(age=None, xmpp_age=None, connection=""))
+    assert run(*ANY, *argv)[0] == 3
+    assert f"a source does not tell {what} judges nothing" in run(*ANY, *argv)[1]
+    reading(link)
+    assert run(*ANY, *argv)[0] == 0
+    reading(link._replace(active=False, age=None, connection=""))
+    assert run(*ANY, *argv)[0] == 0
+
+
 def test_limits_stand_in_the_perfdata_of_what_they_judge(stats):
     stats.later(0, up())
     limits = [
@@ -426,6 +445,8 @@ def test_what_the_source_says_of_itself_is_a_warning(reading):
 
 
 def test_warn_links_made_anew_since_the_last_run(stats):
+    stats.write(up())
+    assert "no rates, nor links made anew: first run" in stats.run("--remade-warning", "0")[1]
     stats.later(0, up(), up(number=2))
     code, text = stats.later(60, up(500, age=10), up(number=2, age=180), argv=["--remade-warning", "0"])
     assert code == 1
