@@ -116,6 +116,9 @@ def test_the_texts_of_foolscap_connections_are_understood(tahoe_grid: TahoeGrid)
         said = check("--url", client.url, *HAPPY, "-v")
         assert (said.code, said.perfdata[f"{names[0]}.connected"]) == (OK, 1)
         assert "Connected to tcp:127.0.0.1" in said.text
+        # The client asks such a server for its space only when it connects to it, perhaps weeks ago.
+        assert f"{names[0]}.available" not in said.perfdata
+        assert said.perfdata["servers.available"] == sum(said.perfdata[f"{name}.available"] for name in names[1:])
 
         for paused in (node, other):
             paused.pause()
