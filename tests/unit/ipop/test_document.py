@@ -108,6 +108,7 @@ def test_a_file_in_the_middle_of_being_written_is_read_again(tmp_path, monkeypat
         (b"\x78\x9c" + b"\xff" * 50, "can't be inflated"),
         (gzip.compress(b"[]"), "no document"),
     ],
+    ids="empty latin cut doubled deep list nothing wrong null page deflate-cut deflate-wrong gzip".split(),
 )
 def test_what_is_no_document_is_said(data, said):
     with pytest.raises(BadInput, match=f"^viz.json .*{said}"):
