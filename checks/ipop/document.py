@@ -75,7 +75,7 @@ def _recognised(document: dict[str, Any], what: str, changed: float | None) -> R
     # A file's own time is when it was put there; only the ages in it are as old as the document.
     links = tuple(link._replace(sampled=changed) for link in found.links)
     troubles = (*found.troubles, _late(told)) if told < changed - _LATE else found.troubles
-    return found._replace(changed=changed, links=links, troubles=troubles)
+    return found._replace(changed=changed, links=links, troubles=troubles, sampled=told)
 
 
 def _late(written: float) -> str:
