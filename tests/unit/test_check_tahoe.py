@@ -215,6 +215,15 @@ def test_rates_come_with_the_second_run_and_a_restart_is_no_rate(double, wait):
     assert items(check(node)[1])["storage.bytes_added_per_second"] == "0B"
 
 
+def test_a_restart_is_said_of_a_node_that_has_not_counted_yet(double, wait):
+    node = double("storage")
+    check(node, "--save-state")
+    wait(60)
+    node.stats["node.uptime"] = 20.0
+    node.counters.clear()
+    assert "\nno rates: restarted since the last run\n" in check(node, "--save-state")[1]
+
+
 def test_without_save_state_nothing_is_written(double, tmp_path):
     check(double("storage"))
     assert list(tmp_path.iterdir()) == []
