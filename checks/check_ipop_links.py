@@ -171,7 +171,8 @@ class Links(Resource):
         now = time.time()
         reading = links.with_taps(links.choose(reading, opts.overlay, opts.node), opts.sysfs, now)
         by_node = not reading.node and not opts.node
-        found = links.view(reading, counters, now, by_node=by_node, is_stale=partial(judge.is_stale, opts))
+        stale, own_files = partial(judge.is_stale, opts), bool(opts.stats_dir)
+        found = links.view(reading, counters, now, by_node=by_node, own_files=own_files, is_stale=stale)
         self._found, self._has_run_before = found, counters.interval is not None
         self.headline = report.headline(found)
         yield from judge.metrics(found, opts, self._has_run_before)

@@ -111,11 +111,13 @@ def view(
     now: float,
     *,
     by_node: bool,
+    own_files: bool,
     is_stale: Callable[[float], bool],
 ) -> View:
     """Return what this run sees, and keep in `counters` what the next one needs; `now`: epoch seconds.
 
-    `by_node`: whether names say which node reports a link; `is_stale`: whether data of that many seconds are too old.
+    `by_node`: whether names say which node reports a link; `own_files`: whether each link has a file, which can be old by itself; `is_stale`:
+    whether data of that many seconds are too old.
     """
     written = _written(reading, now)
     ahead = max(0.0, (written or now) - now)
@@ -125,7 +127,9 @@ def view(
     prefixes = Prefixes(overlay=len(overlays) > 1, node=by_node and any(link.node for link in reading.links))
     seen = []
     for link, label in zip(reading.links, labels(reading.links, prefixes), strict=True):
-        trouble = _trouble(link, now, stale, is_stale)
+        trouble = "" if link.active else link.trouble
+        if own_files and not stale and not trouble:
+            trouble = _out_of_date(link, now, is_stale)
         active = link.active and not stale and not trouble
         seen.append(Seen(link, shown(link, prefixes), label, active, trouble, Change()))
     return View(reading, _compared(seen, reading, counters, now), age, ahead, stale)
@@ -139,13 +143,9 @@ def _written(reading: Reading, now: float) -> float | None:
     return max(others, default=reading.changed)
 
 
-def _trouble(link: Link, now: float, stale: bool, is_stale: Callable[[float], bool]) -> str:
-    """Why the link has no data to go by; "" where it has, and where the whole source is stale anyway."""
-    if link.trouble and not link.active:
-        return link.trouble
-    if link.sampled is None or stale:
-        return ""
-    age = now - link.sampled
+def _out_of_date(link: Link, now: float, is_stale: Callable[[float], bool]) -> str:
+    """Why a link's own file says nothing of how it is now; "" where it does."""
+    age = 0.0 if link.sampled is None else now - link.sampled
     if age < -LEEWAY:
         return f"its data are dated {duration(-age)} in the future"
     return f"its data are {duration(age)} old, while others are fresh" if age > 0 and is_stale(age) else ""

@@ -334,6 +334,12 @@ def test_warn_one_stale_peer_costs_that_peer(stats):
     )
 
 
+def test_a_document_is_fresh_by_its_own_time_whenever_its_links_were_counted(reading, clock):
+    now = EPOCH + clock.now
+    reading(Link("b", "b", True, "up", sampled=now - 3600), changed=now)
+    assert run(*ANY)[1].startswith("IPOP_LINKS OK - 1 of 1 links active")
+
+
 @pytest.mark.parametrize("name", [FIRST, "172_31_0_101", "fd50:dbc:41f2:4a3c:0:0:1:1", f"{1:040x}"])
 def test_a_required_peer_by_any_of_its_names(stats, name):
     stats.write(up())
