@@ -107,12 +107,9 @@ def _is_record(value: object) -> bool:
 
 
 def _topology(layout: dict[str, Any]) -> dict[str, Any]:
-    """Return edges by id, from whichever layout; numbers beside ConnectionEdges are no edges."""
-    if "ConnectionEdges" in layout:
-        return table(layout["ConnectionEdges"])
+    """Return edges by id, which stand there so, or below ConnectionEdges or a node or both; the numbers beside them are no edges."""
     found: dict[str, Any] = {}
     for name, value in layout.items():
         if isinstance(value, dict):
-            by_node = table(value.get("ConnectionEdges", value))
-            found.update({name: value} if _is_record(value) else by_node)
+            found.update({name: value} if _is_record(value) else table(value.get("ConnectionEdges", value)))
     return found
