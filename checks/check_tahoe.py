@@ -6,7 +6,8 @@ uploads need (--shares-happy), uptime (restarted), latencies, load, CPU, time of
 
 --url is a node's web port (web.port in its tahoe.cfg), which has no passwords and should listen on 127.0.0.1 only: run the check there,
 by NRPE. What answers, storage node, client or introducer, is found out. With --grid the servers that it knows are shown one by one; what
-a lost server said last is not. An introducer that is lost is a WARNING, because uploads go on.
+a lost server said last is not. A client without any server is CRITICAL; a lost introducer is a WARNING, because uploads go on. What a
+server has left its client knows of HTTP servers (1.19 and newer) only: whether one of Foolscap's is full by now, tells its own --url.
 
 --stats-json is the file of a stats gatherer (stats.json; Tahoe-LAFS 1.12 to 1.15). Dead nodes stay in it for ever: of one that was not
 heard of for 300 s (--stale-warning) only the age is reported; --ignore leaves out those that are gone for good.

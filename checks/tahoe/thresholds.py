@@ -61,7 +61,7 @@ _RANGES = (
     (
         "stale",
         False,
-        f"age in seconds of a node's numbers (with --stats-json) or since a server was heard; where neither is given, warning {STALE} or {UNHEARD}",
+        f"age in seconds: with --stats-json of a node's numbers, else since a server was heard (without both, warning {STALE} or {UNHEARD})",
     ),
     (
         "latency",
