@@ -373,6 +373,16 @@ def test_the_readme_has_a_row_for_every_option_and_metric() -> None:
         assert len(re.findall(r"(?<!\\)\|", row)) in (4, 5)
 
 
+@pytest.mark.parametrize("name", ["check_ipop_links", "check_tahoe"])
+def test_the_readme_says_for_which_hosts_each_command_is_and_what_it_asks_there(name: str) -> None:
+    prose = (ROOT / "README.md").read_text(encoding="utf-8").partition(readme.BEGIN)[0]
+    for command in next(check.commands for check in CHECKS if check.name == name):
+        row = next(line for line in prose.splitlines() if f"| `{command.name}` |" in line)
+        asked = re.findall(r"/var/lib/\S+|(?<=127\.0\.0\.1:)\d+", command.arguments)
+        assert asked
+        assert all(source in row for source in asked), row
+
+
 def test_points_are_kept_at_the_interval_of_the_checks_and_thinned_out_by_their_kind() -> None:
     schemas = configparser.ConfigParser(interpolation=None)
     schemas.read(ROOT / "nagios-config/graphite/storage-schemas.conf")
