@@ -1,6 +1,7 @@
 """check_seattle_node against the double of the node manager, and that of the advertise server."""
 
 import contextlib
+import re
 import socket
 
 import pytest
@@ -132,14 +133,14 @@ def test_unknown_a_misspelled_status_is_a_mistake(node):
         (["--expect-version", "0.2-alpha-20140714-1434"], 0, ""),
         (["--expect-version", "0.3", "--expect-version", "0.2-alpha-20140714-1434"], 0, ""),
         (["--expect-version", "0.2"], 1, "version 0.2-alpha-20140714-1434, not 0.2: does the software updater run?"),
-        (["-w", "0.0000001"], 1, "answered in 0 s (> 0.0000001)"),
-        (["-c", "0.0000001"], 2, "answered in 0 s (> 0.0000001)"),
+        (["-w", "0.0000001"], 1, "answered in N s (> 0.0000001)"),
+        (["-c", "0.0000001"], 2, "answered in N s (> 0.0000001)"),
     ],
 )
 def test_other_thresholds(node, argv, code, says):
     found, text = ask(node, *argv)
     assert found == code
-    assert says in text.split(" | ")[0].replace("0.01 s", "0 s")
+    assert says in re.sub(r"in [\d.]+ s", "in N s", text.split(" | ")[0])
 
 
 def test_crit_a_node_without_vessels_is_of_no_use(node):
