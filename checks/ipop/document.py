@@ -70,12 +70,9 @@ def _recognised(document: dict[str, Any], what: str, changed: float | None) -> R
     else:
         raise BadInput(f"{what} is no document of an IPOP or EdgeVPN controller")
     found = reader(document, told or changed)
-    if not told or not changed:
-        return found._replace(changed=changed or told)
-    # A file's own time is when it was put there; only the ages in it are as old as the document.
-    links = tuple(link._replace(sampled=changed) for link in found.links)
-    troubles = (*found.troubles, _late(told)) if told < changed - _LATE else found.troubles
-    return found._replace(changed=changed, links=links, troubles=troubles, sampled=told)
+    # Counters and ages are those of the collector's moment, though a copy was made later; whether the source is alive, a file's own time tells.
+    late = (_late(told),) if told and changed and told < changed - _LATE else ()
+    return found._replace(changed=changed or told, troubles=(*found.troubles, *late))
 
 
 def _late(written: float) -> str:

@@ -79,5 +79,3 @@ class Reading(NamedTuple):
     """what could not be read besides the links, for the operator"""
     overlays: tuple[str, ...] = ()
     """all that the source names, also those without links: names of links do not depend on which overlay has one just now"""
-    sampled: float | None = None
-    """when all of it was, by the document's own word, epoch seconds, where `changed` is a copy's: links are not stale by that alone"""
