@@ -2,9 +2,9 @@
 
     python3 -m tests.ipop.stats_writer DIRECTORY [--peers N]
 
-Every PERIOD seconds the list and the file of each peer are replaced, in turn by writing two halves with a pause in between, and by removing
-the file and writing it anew after a pause. A round is over within LONGEST seconds: a round that took longer, because this process had to
-wait for a processor, is printed as "<begin> <end>" (time.monotonic()).
+The list and the file of each peer are replaced one after the other, in turn by writing two halves with a pause in between, and by removing the
+file and writing it anew after a pause; then comes a longer pause. Each file is whole again within LONGEST seconds: one that was not, because
+this process had to wait for a processor, is printed as "<begin> <end>" (time.monotonic()).
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
-PERIOD = 0.6
 LONGEST = 0.09
 RECEIVED, SENT = 1000, 400
 """Bytes a second on each link; the counters of peer N wrap at 32 bits N seconds after the start."""
-_PAUSE = 0.012
+_PAUSE = 0.04
+# So long that who looks at a peer's file again, a tenth of a second after it was not whole, does not meet the list's moment instead.
+_QUIET = 0.25
 
 
 def address(number: int) -> str:
@@ -85,16 +86,20 @@ def _file(directory: Path, number: int) -> Path:
 
 def _careless(path: Path, document: object, unlink: bool) -> None:
     text = json.dumps(document) + "\n"
+    begin = time.monotonic()
     if unlink:
         path.unlink(missing_ok=True)
         time.sleep(_PAUSE)
         path.write_text(text, encoding="ascii")
-        return
-    with path.open("w", encoding="ascii", buffering=1 << 16) as file:
-        file.write(text[: len(text) // 2])
-        file.flush()
-        time.sleep(_PAUSE)
-        file.write(text[len(text) // 2 :])
+    else:
+        with path.open("w", encoding="ascii", buffering=1 << 16) as file:
+            file.write(text[: len(text) // 2])
+            file.flush()
+            time.sleep(_PAUSE)
+            file.write(text[len(text) // 2 :])
+    end = time.monotonic()
+    if end - begin > LONGEST:
+        print(begin, end, flush=True)
 
 
 def _run(directory: Path, peers: int) -> None:
@@ -104,14 +109,10 @@ def _run(directory: Path, peers: int) -> None:
     number = 0
     while True:
         number += 1
-        begin = time.monotonic()
         _careless(_list(directory), [address(peer) for peer in range(peers)], number % 2 == 0)
         for peer in range(peers):
             _careless(_file(directory, peer), state(peer, time.monotonic() - start), (number + peer) % 2 == 0)
-        end = time.monotonic()
-        if end - begin > LONGEST:
-            print(begin, end, flush=True)
-        time.sleep(max(PERIOD - (end - begin), 2 * LONGEST))
+        time.sleep(_QUIET)
 
 
 if __name__ == "__main__":

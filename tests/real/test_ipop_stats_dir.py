@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ipop.stats_writer import LONGEST, RECEIVED, SENT, address
+from tests.ipop.stats_writer import LONGEST, RECEIVED, SENT, address, write
 from tests.real.monitoring import read_output
 from tests.real.seattle_drill import CRITICAL, OK, Answer, by_hand
 from tests.soak import count
@@ -21,7 +21,7 @@ from tests.stack import place
 from tests.stack.daemon import Daemon, wait_until
 
 RUNS = count(10, 200)
-PEERS = 4
+PEERS = 6
 
 
 class Writer:
@@ -41,15 +41,15 @@ class Writer:
         self.daemon.wait_ready(lambda: "serving" in self._said()[len(said) :], 30, "the writer writes")
 
     def slow(self, begin: float, end: float) -> bool:
-        """Whether it took longer for a round between these moments (time.monotonic()) than the check can be expected to wait."""
-        rounds = re.findall(r"^([0-9.]+) ([0-9.]+)$", self._said(), re.MULTILINE)
-        return any(float(first) < end and begin < float(last) for first, last in rounds)
+        """Whether a file was not whole for longer than the check waits, between these moments (time.monotonic())."""
+        moments = re.findall(r"^([0-9.]+) ([0-9.]+)$", self._said(), re.MULTILINE)
+        return any(float(first) < end and begin < float(last) for first, last in moments)
 
-    def next_round(self) -> None:
-        """Wait until the directory has been written anew."""
-        last = self.directory / f"{address(PEERS - 1)}_ganglia_data.json"
-        before = _changed(last)
-        wait_until(lambda: _changed(last) > before, 30, "the writer writes again")
+    def wait_for(self, peer: int) -> None:
+        """Wait until the file of this peer is written anew: each peer's is at another moment of a round."""
+        file = self.directory / f"{address(peer)}_ganglia_data.json"
+        before = _changed(file)
+        wait_until(lambda: _changed(file) > before, 30, "the writer writes again")
 
     def _said(self) -> str:
         return self._log.read_text(encoding="utf-8") if self._log.exists() else ""
@@ -97,8 +97,8 @@ def test_files_away_and_half_written_are_no_alarm_and_rates_stay_those_of_the_li
     reader.start()
     alarms, rates = [], list[tuple[str, float]]()
     try:
-        for _ in range(RUNS):
-            writer.next_round()
+        for number in range(RUNS):
+            writer.wait_for(number % PEERS)
             begin = time.monotonic()
             answer = by_hand(line, environment)
             if writer.slow(begin - LONGEST, time.monotonic()):
@@ -123,6 +123,7 @@ def test_files_away_and_half_written_are_no_alarm_and_rates_stay_those_of_the_li
 def test_links_of_a_controller_that_writes_no_more_do_not_stay_up(writer: Writer, way: str) -> None:
     assert _check(writer).code == OK
     (writer.daemon.pause if way == "hangs" else writer.daemon.kill)()
+    write(writer.directory, PEERS)  # as if it had not been in the middle of a file
     for path in writer.directory.iterdir():
         os.utime(path, (time.time() - 61, time.time() - 61))
     answer = _check(writer)
