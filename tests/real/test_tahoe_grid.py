@@ -120,9 +120,10 @@ def test_the_texts_of_foolscap_connections_are_understood(tahoe_grid: TahoeGrid)
         assert f"{names[0]}.available" not in said.perfdata
         assert said.perfdata["servers.available"] == sum(said.perfdata[f"{name}.available"] for name in names[1:])
 
+        client.kill()
         for paused in (node, other):
             paused.pause()
-        client.restart()
+        client.start()
         tahoe_grid.wait(lambda: len(client.servers()) == 3, "the client hears of all servers")
         tahoe_grid.wait_for_servers([tahoe_grid.storage[2].name])
         said = check("--url", client.url, "--grid", "-v")
