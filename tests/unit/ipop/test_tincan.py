@@ -244,6 +244,18 @@ def test_an_error_alone_is_no_answer_of_a_node() -> None:
         tincan._reading("x", [b"\x03\x01" + ERROR], 0)
 
 
+def test_a_peer_that_only_speaks_of_ipop_is_no_newer_tincan() -> None:
+    with Tincan(peers=[peer(1, fpr="IPOP", stats=[{"IPOP": 1}])]) as double:
+        assert [link.active for link in ask(double).links] == [True]
+
+
+def test_what_is_quoted_is_short_and_plain() -> None:
+    with pytest.raises(tincan.Malformed, match=r"no state: '<b>\\x1b\[2J\|{33}'\.\.\.$"):
+        tincan._reading("x", [b"<b>\x1b[2J" + b"|" * 500, b"second"], 0)
+    with pytest.raises(tincan.Malformed, match=r"no state: 'a{40}'$"):
+        tincan._reading("x", [b"a" * 40], 0)
+
+
 def test_a_value_that_is_told_twice_costs_itself() -> None:
     told = styled(peer(1)).replace(b'"last_time"', b'"last_time" : 7,\n   "last_time"').replace(b"23", b"NaN")
     (link,) = tincan._reading("x", [told], 0).links
