@@ -527,7 +527,8 @@ STATE = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=soak.count(10, 1000), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
+@settings(max_examples=soak.count(30, 1000), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.floats(0.5, 10**5), STATE | st.none()), min_size=2, max_size=4))
 def test_any_sequence_of_files_gives_no_negative_figure_and_no_rate_above_what_they_allow(stats, steps):
     old = None
@@ -556,6 +557,7 @@ def test_any_sequence_of_files_gives_no_negative_figure_and_no_rate_above_what_t
 # Sources that fail, and mistakes
 
 
+@pytest.mark.slow
 def test_the_state_of_a_running_tincan():
     with Tincan() as tincan:
         code, text = run("--tincan", f"[::1]:{tincan.port}", "-v")

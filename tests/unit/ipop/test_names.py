@@ -78,7 +78,7 @@ PEERS = st.sampled_from(["b", "10.0.0.1", "10_0_0_1", "links", "fd50::1", "fd50_
 )
 
 
-@given(st.lists(st.builds(link, PEERS, st.text(max_size=3), st.booleans(), node=PEERS, overlay=PEERS), max_size=12))
+@given(st.lists(st.builds(link, PEERS, st.text(max_size=3), st.booleans(), node=PEERS, overlay=PEERS), max_size=8))
 def test_all_labels_are_safe_and_different(found):
     for prefixes in (NONE, NODE, BOTH):
         names = labels(found, prefixes)
