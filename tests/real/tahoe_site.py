@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tests.real.monitoring import read_output
 from tests.real.seattle_drill import by_hand
-from tests.stack.tahoe import TahoeGrid, TahoeNode, start_all
+from tests.stack.tahoe import TahoeGrid, TahoeNode
 
 
 class Said(NamedTuple):
@@ -42,7 +42,6 @@ def repaired(grid: TahoeGrid, *changed: TahoeNode) -> Iterator[None]:
                 node.storage = storage
                 node.stop()
             node.resume()
-        start_all([grid.introducer])
         grid.start()
         grid.wait_for_introducer()
         grid.wait(

@@ -204,21 +204,22 @@ class TahoeIntroducer(TahoeNode):
         return True
 
     def _ready(self) -> bool:
-        if not super()._ready():
+        path = self.folder / "private" / "introducer.furl"
+        if not (super()._ready() and path.exists()):
             return False
-        self.furl = (self.folder / "private" / "introducer.furl").read_text(encoding="ascii").strip()
+        self.furl = path.read_text(encoding="ascii").strip()
         return bool(self.furl)
 
 
 class TahoeGrid:
-    """`introducer`, storage nodes storage1, storage2 ... and `client`, which wants `happy` servers and gives each share to up to three."""
+    """`introducer`, three storage nodes (storage1 ...), and `client`, whose uploads need two servers that take shares and use up to three."""
 
-    def __init__(self, root: Path, user: str | None = None, size: int = 3, happy: int = 2) -> None:
+    def __init__(self, root: Path, user: str | None = None) -> None:
         self.introducer = TahoeIntroducer(root, "introducer", user)
         self.storage = [
-            TahoeNode(root, f"storage{number}", user, storage={"reserved_space": "1M"}) for number in range(1, size + 1)
+            TahoeNode(root, f"storage{number}", user, storage={"reserved_space": "1M"}) for number in (1, 2, 3)
         ]
-        encoding = {"shares.needed": "1", "shares.happy": str(happy), "shares.total": "3"}
+        encoding = {"shares.needed": "1", "shares.happy": "2", "shares.total": "3"}
         self.client = TahoeNode(root, "client", user, client=encoding)
 
     @property
