@@ -112,9 +112,9 @@ def answers() -> dict[str, tuple[Answer, list[bytes]]]:
 
     def ask(manner: str) -> tuple[Answer, list[bytes]]:
         with Tincan(manner=manner) as tincan:
-            return by_hand(["check_ipop_links", "--tincan", f"127.0.0.1:{tincan.port}", "-t", "3"]), tincan.requests
+            return by_hand(["check_ipop_links", "--tincan", f"127.0.0.1:{tincan.port}", "-t", "2"]), tincan.requests
 
-    with ThreadPoolExecutor(6) as pool:
+    with ThreadPoolExecutor(len(SAID)) as pool:
         return dict(zip(SAID, pool.map(ask, SAID), strict=True))
 
 
