@@ -109,7 +109,7 @@ def _still_lost(connection: socket.socket, answer: _Answer, header: bytes) -> in
             break
         before = _lost(connection)
         try:
-            answer.to(header)
+            answer.to(header, _PATIENCE)
         except Malformed:
             break  # the time was up before its end
         lost = _lost(connection) - before
@@ -137,11 +137,11 @@ class _Answer:
                 return header
         raise NoAnswer("no answer in time")
 
-    def to(self, header: bytes, patience: float | None = None) -> bool:
+    def to(self, header: bytes, patience: float) -> bool:
         """Ask, and note what comes until it is silent; return whether anything came within `patience` seconds. Raises Malformed, OSError."""
         asked = time.monotonic()
         self._connection.send(header + _REQUEST)
-        if not self._note(_PATIENCE if patience is None else patience):
+        if not self._note(patience):
             return False
         silence = min(max(_SILENCE, 2 * (time.monotonic() - asked)), _LONGEST_SILENCE)
         while self._note(silence):

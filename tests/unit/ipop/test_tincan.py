@@ -25,10 +25,10 @@ def ask(double: Tincan, host: str = "127.0.0.1") -> Reading:
     """Ask a double, and read nothing before it has sent everything: then no silence depends on how busy the machine is."""
     to, note, asked = tincan._Answer.to, tincan._Answer._note, double.told
 
-    def asking(answer: tincan._Answer, header: bytes, *patience: float) -> bool:
+    def asking(answer: tincan._Answer, header: bytes, patience: float) -> bool:
         nonlocal asked
         asked += 1
-        return to(answer, header, *patience)
+        return to(answer, header, patience)
 
     def held(answer: tincan._Answer, patience: float) -> bool:
         until = time.monotonic() + 30
@@ -251,6 +251,12 @@ def test_without_an_answer_each_header_gets_its_share_of_the_time() -> None:
 def test_an_error_alone_is_no_answer_of_a_node() -> None:
     with pytest.raises(tincan.Malformed, match="json parsing failed"):
         tincan._reading("x", [b"\x03\x01" + ERROR], 0)
+
+
+def test_a_peer_without_uid_goes_by_its_address() -> None:
+    state = {"ip4": "172.31.0.5", "status": "offline"}
+    (link,) = tincan._reading("x", [styled(state)], 0).links
+    assert (link.key, link.peer) == ("172.31.0.5", "172.31.0.5")
 
 
 def test_a_peer_that_only_speaks_of_ipop_is_no_newer_tincan() -> None:
