@@ -150,8 +150,9 @@ def _new_section(path: Path) -> str:
     """Return a section of a configuration that is newer than 16, or "": also where it can't be read, since it holds passwords."""
     from checks.sources import read_file, read_json, table
 
-    with contextlib.suppress(CheckError, ValueError):
-        contents = read_file(path, _LARGEST_CONFIGURATION)
+    with contextlib.suppress(CheckError, OSError, ValueError):
+        # Anybody may start a process with any such argument, and some devices begin to work when they are opened.
+        contents = read_file(path, _LARGEST_CONFIGURATION) if path.is_file() else None
         sections = table(read_json(contents.data, str(path))) if contents else {}
         found = next((name for name in _NEW_SECTIONS if name in sections), "")
         return found or ("CFx.Overlays" if "Overlays" in table(sections.get("CFx")) else "")

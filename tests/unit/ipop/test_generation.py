@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,21 @@ def test_a_configuration_that_says_nothing(machine: Machine, content: str | None
     machine.processes.add(10, "python3", "-m", "controller.Controller", "-c")
     machine.processes.add(11, "python3", "-m", "controller.Controller", "-c", "relative.json")
     assert machine.refuses() == ""
+
+
+def test_what_is_no_file_is_not_even_opened(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody may start a process with such an argument."""
+    opened: list[str] = []
+    real = os.open
+    monkeypatch.setattr(os, "open", lambda path, *more, **named: opened.append(str(path)) or real(path, *more, **named))
+    os.mkfifo(machine.root / "pipe")
+    machine.write("/home/u/config.json", V20)
+    machine.processes.add(9, "python3", "-m", "controller.Controller", "-c", "/pipe")
+    assert machine.refuses() == ""
+    assert str(machine.root / "pipe") not in opened
+    machine.processes.add(10, "python3", "-m", "controller.Controller", "-c", "/home/u/config.json")
+    assert "process 10" in machine.refuses()
+    assert str(machine.root / "home/u/config.json") in opened
 
 
 @pytest.mark.parametrize(
