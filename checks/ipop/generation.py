@@ -20,7 +20,7 @@ from checks.output import clean_name, host_port
 PORT = 5800
 # The last release whose tincan answers get_state; 16.08 speaks the protocol of 17 to 20 already.
 _LAST = (16, 1)
-ADVICE = "nothing is sent to it, read its controller's document with --controller-json"
+ADVICE = "read its controller's document with --controller-json"
 """What an operator does instead."""
 _INSTALLED = (
     *("opt/ipop-vpn/ipop-tincan", "etc/opt/ipop-vpn/config.json", "var/lib/dpkg/info/ipop-vpn.list", "snap/ipopvpn"),
@@ -60,7 +60,7 @@ def refuse_newer(host: str, port: int, version: Version | None = None, root: Pat
     """
     where = f"the tincan at {clean_name(host_port(host, port))}"
     if version and is_newer(version):
-        raise TincanTooNew(f"{where} is newer than 16 by --tincan-version: {ADVICE}")
+        raise TincanTooNew(f"{where} is newer than 16 by --tincan-version: nothing is sent to it, {ADVICE}")
     if not _is_loopback(host):
         if not version:
             raise TincanTooNew(f"{where} may be newer than 16: say what it is with --tincan-version; nothing was sent")
@@ -71,7 +71,7 @@ def refuse_newer(host: str, port: int, version: Version | None = None, root: Pat
             found = _bound_as_newer(root) or _installed(root)
             found = found and f"{found} (if it is not, say so: --tincan-version 16)"
     if found:
-        raise TincanTooNew(f"{where} is newer than 16 by {found}: {ADVICE}")
+        raise TincanTooNew(f"{where} is newer than 16 by {found}: nothing is sent to it, {ADVICE}")
 
 
 def _is_loopback(host: str) -> bool:

@@ -69,7 +69,9 @@ def ask(host: str, port: int, until: float) -> Reading:
             try:
                 datagrams, lost = _exchange(family, address, until)
             except TincanTooNew as error:
-                raise TincanTooNew(f"the tincan at {where} is newer than 16, {error}: {ADVICE}") from None
+                raise TincanTooNew(
+                    f"the tincan at {where} is newer than 16, {error}: nothing more is sent to it, {ADVICE}"
+                ) from None
             except Refused as error:
                 failed = error  # a name may stand for 127.0.0.1 and ::1, and a tincan be bound to one of them
             else:

@@ -127,7 +127,7 @@ def test_a_damaged_datagram_costs_itself() -> None:
         (
             "newer",
             TincanTooNew,
-            r"the tincan at 127\.0\.0\.1:\d+ is newer than 16, it answers as IPOP 17 and later do: nothing is sent",
+            r"the tincan at 127\.0\.0\.1:\d+ is newer than 16, it answers as IPOP 17 and later do: nothing more is sent",
         ),
     ],
 )
