@@ -27,18 +27,25 @@ def read_file(path: Path, largest: int) -> Contents | None:
     """Return a regular file of at most `largest` bytes, or None where there is none. Raises CheckError, never waits for a writer of a pipe."""
     with stage(f"reading {clean_name(str(path))}"):
         try:
+            # Looked at before it is opened as well: opening a device can already do something.
+            _must_be_regular(path, path.stat())
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
             return None
         try:
             status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise BadInput(f"{clean_name(str(path))} is not a regular file")
+            _must_be_regular(path, status)
             if status.st_size > largest:
                 raise BadInput(f"{clean_name(str(path))} is larger than {largest} bytes")
-            return Contents(os.pread(descriptor, largest, 0), status.st_mtime)
+            # os.pread makes room for all it may read; a size of 0 can be that of a file made when it is read.
+            return Contents(os.pread(descriptor, status.st_size or largest, 0), status.st_mtime)
         finally:
             os.close(descriptor)
+
+
+def _must_be_regular(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise BadInput(f"{clean_name(str(path))} is not a regular file")
 
 
 def read_json(data: bytes, what: str, *, nan_is_null: bool = False, doubled_is_null: bool = False) -> Any:

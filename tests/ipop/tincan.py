@@ -117,8 +117,25 @@ class Tincan(Serving):
         self._threads: list[threading.Thread] = []
         self._sockets = [self._socket]
         if ipv6 and HAS_IPV6:
-            self._sockets.append(socket.socket(socket.AF_INET6, self.kind))
-            self._sockets[-1].bind(("::1", self.port))
+            self._sockets.append(self._sixth(fixed=port != 0))
+
+    def _sixth(self, fixed: bool) -> socket.socket:
+        """A socket at the same port of ::1; where somebody else has that one, both move, unless the port is `fixed`."""
+        while True:
+            sixth = socket.socket(socket.AF_INET6, self.kind)
+            try:
+                sixth.bind(("::1", self.port))
+            except OSError:
+                sixth.close()
+                if fixed:
+                    raise
+                taken = self._socket
+                self._socket = socket.socket(socket.AF_INET, self.kind)
+                self._socket.bind(("127.0.0.1", 0))
+                taken.close()
+                self._sockets[0], self.port = self._socket, self._socket.getsockname()[1]
+            else:
+                return sixth
 
     def start(self) -> None:
         """Begin to serve."""

@@ -45,12 +45,21 @@ class Serving:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def stop(self) -> None:
-        """End: the port is free again, and connections are closed."""
+        """End: connections are closed, and new ones are refused; who names the port may serve there again."""
         self._ended.set()
         for one in [self._socket, *self._open]:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
+        if self.kind == socket.SOCK_STREAM:
+            self._hold()
+
+    def _hold(self) -> None:
+        """Keep the port bound: whoever asks for any free one would get it, and answer for this double."""
+        self._socket = socket.socket(socket.AF_INET, self.kind)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):
+            self._socket.bind(("127.0.0.1", self.port))
 
     def converse(self, connection: socket.socket) -> None:
         """Read a request and answer it by `answer`; runs in a thread of its own and may raise OSError."""

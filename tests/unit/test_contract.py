@@ -278,10 +278,13 @@ def the_check(name: str) -> Check:
 
 
 every_check = pytest.mark.parametrize("name", sorted(SCRIPTS))
-CASES = [(name, argv) for name in sorted(SCRIPTS) for argv in RECORDED.get(name, [])]
-every_case = pytest.mark.parametrize(
-    ("name", "argv"), CASES, ids=[f"{name}-{number}" for number, (name, _) in enumerate(CASES)], indirect=["argv"]
-)
+# The first two lines of each check are among the unit tests of a minute, the others among the slow ones.
+CASES = [
+    pytest.param(name, argv, id=f"{name}-{number}", marks=[pytest.mark.slow] if number > 1 else [])
+    for name in sorted(SCRIPTS)
+    for number, argv in enumerate(RECORDED.get(name, []))
+]
+every_case = pytest.mark.parametrize(("name", "argv"), CASES, indirect=["argv"])
 
 
 class Ports(dict[str, str]):

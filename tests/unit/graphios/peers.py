@@ -104,8 +104,12 @@ def deaf() -> Iterator[int]:
         yield listening.getsockname()[1]
 
 
+_closed: list[socket.socket] = []
+
+
 def closed_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that refuses connections for as long as this process lives: it is bound, so that nobody else gets it."""
+    _closed.append(socket.socket())
+    _closed[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _closed[-1].bind(("127.0.0.1", 0))
+    return int(_closed[-1].getsockname()[1])
