@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.bench.ratio import compare
 from tests.ipop import overlay, stats_writer
 from tests.ipop.tincan import Tincan
-from tests.real.seattle_drill import by_hand
+from tests.real.drill import by_hand
 from tests.seattle.web import Asked, WebServing, answer
 from tests.stack import place
 from tests.tahoe.documents import gathered

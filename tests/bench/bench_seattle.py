@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from tests.bench.ratio import compare
-from tests.real.seattle_drill import by_hand
+from tests.real.drill import by_hand
 from tests.seattle.advertise import AdvertiseServer, UdpAdvertiseServer
 from tests.seattle.builder import InstallerBuilder
 from tests.seattle.lockserver import LockServer

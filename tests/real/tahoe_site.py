@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.real.drill import by_hand
 from tests.real.monitoring import read_output
-from tests.real.seattle_drill import by_hand
 from tests.stack.tahoe import TahoeGrid, TahoeNode
 
 

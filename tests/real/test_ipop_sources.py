@@ -15,8 +15,8 @@ import pytest
 
 from tests.ipop import overlay, stats_writer
 from tests.ipop.tincan import Tincan, pair, peer
+from tests.real.drill import OK, Answer, by_hand, over_nrpe
 from tests.real.monitoring import Output, read_output
-from tests.real.seattle_drill import OK, Answer, by_hand, over_nrpe
 from tests.seattle.web import Asked, WebServing, answer
 from tests.stack import place
 from tests.stack.nrpe import Nrpe

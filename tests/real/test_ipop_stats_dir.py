@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.ipop.stats_writer import LONGEST, RECEIVED, SENT, address, write
+from tests.real.drill import CRITICAL, OK, Answer, by_hand
 from tests.real.monitoring import read_output
-from tests.real.seattle_drill import CRITICAL, OK, Answer, by_hand
 from tests.soak import count
 from tests.stack import place
 from tests.stack.daemon import Daemon, wait_until

@@ -16,11 +16,9 @@ from pathlib import Path
 import pytest
 
 from tests.ipop.tincan import HEADERS, Tincan
+from tests.real.drill import CRITICAL, OK, UNKNOWN, Answer, Double, Drill, Row, by_hand, drilled, started
 from tests.real.monitoring import read_output
-from tests.real.seattle_drill import CRITICAL, OK, UNKNOWN, Answer, Double, Drill, Row, by_hand
 from tests.soak import count
-from tests.stack import place
-from tests.stack.nrpe import Nrpe
 
 RUNS = count(10, 200)
 # What is wrong, and what to do.
@@ -41,29 +39,15 @@ def root(make_stack_root: Callable[[str], Path]) -> Path:
 @pytest.fixture(scope="module")
 def doubles(root: Path) -> Iterator[dict[str, Double]]:
     """A tincan for each row, each a process."""
-    doubles = {row.name: Double(root, row) for row in ROWS}
-    try:
-        for double in doubles.values():
-            double.start()
+    with started(root, ROWS) as doubles:
         yield doubles
-    finally:
-        for double in doubles.values():
-            double.stop()
 
 
 @pytest.fixture(scope="module")
 def drill(root: Path, doubles: dict[str, Double], stack_user: str | None) -> Iterator[Drill]:
     """What the check said at every stage; all tincans are there again at its end."""
-    commands = {}
-    for row in ROWS:
-        check, *words = row.argv(doubles[row.name].port)
-        commands[row.name] = " ".join([str(place.command(check)), *words])
-    server = Nrpe(root, commands, "anonymous", stack_user, name="nrpe-tincan")
-    server.start()
-    try:
-        yield Drill(ROWS, doubles, server)
-    finally:
-        server.stop()
+    with drilled(root, ROWS, doubles, stack_user, "tincan") as drill:
+        yield drill
 
 
 @every_row

@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.seattle_drill import CRITICAL, OK, Double, Drill, Row, by_hand
+from tests.real.drill import CRITICAL, OK, Double, Drill, Row, by_hand, drilled, started
 from tests.soak import count
-from tests.stack import place
-from tests.stack.nrpe import Nrpe
 
 RUNS = count(10, 200)
 # The first line names the server, what is wrong with it, and what to do next.
@@ -41,29 +39,15 @@ def root(make_stack_root: Callable[[str], Path]) -> Path:
 @pytest.fixture(scope="module")
 def doubles(root: Path) -> Iterator[dict[str, Double]]:
     """All doubles, each a process."""
-    doubles = {row.name: Double(root, row) for row in ROWS}
-    try:
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(Double.start, doubles.values()))
+    with started(root, ROWS) as doubles:
         yield doubles
-    finally:
-        for double in doubles.values():
-            double.stop()
 
 
 @pytest.fixture(scope="module")
 def drill(root: Path, doubles: dict[str, Double], stack_user: str | None) -> Iterator[Drill]:
     """What every check said at every stage; all servers are there again at its end."""
-    commands = {}
-    for row in ROWS:
-        check, *words = row.argv(doubles[row.name].port)
-        commands[row.name] = " ".join([str(place.command(check)), *words])
-    server = Nrpe(root, commands, "anonymous", stack_user, name="nrpe-seattle")
-    server.start()
-    try:
-        yield Drill(ROWS, doubles, server)
-    finally:
-        server.stop()
+    with drilled(root, ROWS, doubles, stack_user, "seattle") as drill:
+        yield drill
 
 
 @every_row

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.real.seattle_drill import CRITICAL, OK, WARNING, Answer, by_hand, over_nrpe
+from tests.real.drill import CRITICAL, OK, WARNING, Answer, by_hand, over_nrpe
 from tests.seattle import builder
 from tests.seattle.advertise import AdvertiseServer, UdpAdvertiseServer
 from tests.seattle.nodemanager import NodeManager, many

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.real.seattle_drill import CRITICAL, OK, Answer, by_hand
+from tests.real.drill import CRITICAL, OK, Answer, by_hand
 from tests.seattle.advertise import AdvertiseServer, UdpAdvertiseServer
 from tests.seattle.builder import InstallerBuilder
 from tests.seattle.lockserver import LockServer

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tests.real.seattle_drill import CRITICAL, OK, WARNING
+from tests.real.drill import CRITICAL, OK, WARNING
 from tests.real.tahoe_site import check, label, repaired
 from tests.stack.daemon import StackError
 from tests.stack.tahoe import TahoeGrid, start_all

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from checks.check_tahoe import CHECK
-from tests.real.seattle_drill import CRITICAL, OK, UNKNOWN, WARNING
+from tests.real.drill import CRITICAL, OK, UNKNOWN, WARNING
 from tests.real.tahoe_site import check, repaired
 from tests.stack.daemon import wait_until
 from tests.stack.tahoe import TahoeGrid

@@ -1,11 +1,12 @@
-"""Doubles of Seattle's servers as processes of their own, and the checks as an operator meets them: by hand, and through a real NRPE."""
+"""Doubles of servers as processes of their own, and the checks as an operator meets them: by hand, and through a real NRPE."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -133,3 +134,33 @@ class Drill:
             # One after the other: Zenodotus drops queries of an address that has one in work.
             answers[stage] = (by_hand(row.argv(double.port)), over_nrpe(self._server, row.name))
         return answers
+
+
+@contextlib.contextmanager
+def started(root: Path, rows: Iterable[Row]) -> Iterator[dict[str, Double]]:
+    """The double of each row, by the row's name, for the length of a with statement."""
+    doubles = {row.name: Double(root, row) for row in rows}
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(Double.start, doubles.values()))
+        yield doubles
+    finally:
+        for double in doubles.values():
+            double.stop()
+
+
+@contextlib.contextmanager
+def drilled(
+    root: Path, rows: Sequence[Row], doubles: dict[str, Double], user: str | None, name: str
+) -> Iterator[Drill]:
+    """A drill of all rows, with an NRPE of that name for the length of a with statement; all servers are there again at its end."""
+    commands = {}
+    for row in rows:
+        check, *words = row.argv(doubles[row.name].port)
+        commands[row.name] = " ".join([str(place.command(check)), *words])
+    server = Nrpe(root, commands, "anonymous", user, name=f"nrpe-{name}")
+    server.start()
+    try:
+        yield Drill(rows, doubles, server)
+    finally:
+        server.stop()
