@@ -36,7 +36,7 @@ from checks.plugin import (
     Values,
     stage,
 )
-from checks.ranges import parse_range, plain
+from checks.ranges import human, parse_range
 
 MEASURES = (
     Measure("<mount>.used_percent", "%", GAUGE, "space used, of what is used or free for ordinary users"),
@@ -243,15 +243,6 @@ def mount_label(path: str) -> str:
     label = "_".join(part.replace("_", "__") for part in parts)
     unique = all(part.strip("_") == part and label_part(part) == part for part in parts)
     return label if unique and label != "root" and len(label) <= _LONGEST_LABEL else label_part(path).lstrip("_")
-
-
-def human(number: float) -> str:
-    """Return a number of bytes as a person reads it, such as 12.3 GiB."""
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
-        if abs(number) < 1024 or unit == "PiB":
-            break
-        number /= 1024
-    return f"{plain(round(number, 1))} {unit}"
 
 
 def _size(text: str) -> int:

@@ -40,6 +40,7 @@ from checks.plugin import (
     Values,
     stage,
 )
+from checks.ranges import human
 from checks.seattle.errors import SeattleError
 
 TYPE_CHECKING = False
@@ -210,7 +211,7 @@ class InstallerBuilder(Resource):
             yield Metric(platform, size, context="size")
         if len(whole) == 1:
             vessels = int(self._figures[f"installer.{whole[0]}.vessels"])
-            self.headline += f", {whole[0]} installer of {_size(self._sizes[whole[0]])} with {vessels} vessels"
+            self.headline += f", {whole[0]} installer of {human(self._sizes[whole[0]])} with {vessels} vessels"
         elif whole:
             self.headline += f", {len(whole)} installers ({', '.join(whole)})"
 
@@ -305,10 +306,6 @@ def _is_page(file: IO[bytes]) -> bool:
     file.seek(0)
     begin = file.read(512).lstrip().lower()
     return begin.startswith((b"<!doctype", b"<html", b"<head", b"<h1"))
-
-
-def _size(size: float) -> str:
-    return f"{size / 2**20:.1f} MiB" if size > 2**18 else f"{size:.0f} bytes"
 
 
 CHECK = Check(InstallerBuilder, MEASURES, options, commands=COMMANDS, timeout=30.0, validate=validate)

@@ -40,7 +40,7 @@ from checks.processes.census import Asked, Census, Count
 from checks.processes.procfs import Procfs
 from checks.processes.wanted import PROFILES, Users, Wanted, choose, labels
 from checks.processes.wanted import Asked as AskedNames
-from checks.ranges import duration
+from checks.ranges import duration, human
 
 if TYPE_CHECKING:
     from checks.processes import locks
@@ -157,7 +157,7 @@ class Processes(Resource):
         opts = self.opts
         return (
             Threshold("age", opts.age_warning, opts.age_critical, word="runs for", show=duration),
-            Threshold("rss", opts.rss_warning, opts.rss_critical, word="memory", show=report.size),
+            Threshold("rss", opts.rss_warning, opts.rss_critical, word="memory", show=human),
             Threshold("restarts", opts.restarts_warning, opts.restarts_critical, word="restarts since the last run:"),
             Threshold("locks", opts.locks_warning, opts.locks_critical, word="locks held:"),
             Threshold("lock_age", opts.lock_age_warning, opts.lock_age_critical, show=duration),
@@ -269,7 +269,7 @@ class Processes(Resource):
         youngest = report.youngest(count, self._clock)
         often = f"{clean_name(wanted.name)} runs" + (f" {len(count.running)} times" if len(count.running) > 1 else "")
         since = f" for {duration(youngest)}" if youngest is not None else ""
-        return f"{often}{since}, {report.size(count.memory)}"
+        return f"{often}{since}, {human(count.memory)}"
 
     def notes(self) -> Sequence[str]:
         """Return what is not known, and what may be a mistake."""

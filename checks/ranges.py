@@ -150,6 +150,15 @@ class RangeRules:
         return self.default
 
 
+def human(number: float) -> str:
+    """Return a number of bytes as a person reads it, such as 12.3 GiB."""
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
+        if abs(number) < 1024 or unit == "PiB":
+            break
+        number /= 1024
+    return f"{plain(round(number, 1))} {unit}"
+
+
 def duration(seconds: float) -> str:
     """Return a time as a person reads it, such as 43 s, 12 min or 3.5 h."""
     for size, word in ((86400, "d"), (3600, "h"), (60, "min")):

@@ -10,10 +10,9 @@ from checks.ipop.links import Seen, View, some
 from checks.ipop.records import CONNECTIONS
 from checks.options import Values
 from checks.output import clean_name, perfdata
-from checks.ranges import RangeRules, duration
+from checks.ranges import RangeRules, duration, human
 
 _Value = Callable[[Seen], float | None]
-_SIZES = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
 def headline(found: View) -> str:
@@ -134,7 +133,7 @@ def _line(one: Seen, stale: bool) -> str:
         if change.age is not None:
             said.append(f"up for {duration(change.age)}{', made anew' if change.remade else ''}")
         if change.received is not None and change.sent is not None:
-            said.append(f"{_size(change.received)}/s in, {_size(change.sent)}/s out")
+            said.append(f"{human(change.received)}/s in, {human(change.sent)}/s out")
         rtt = _rtt(one)
         if rtt is not None:
             said.append(f"round trip {rtt * 1000:g} ms")
@@ -143,10 +142,3 @@ def _line(one: Seen, stale: bool) -> str:
     if link.aliases:
         said.append(f"also {some(link.aliases)}")
     return ", ".join(said)
-
-
-def _size(number: float) -> str:
-    for size, unit in _SIZES:
-        if number >= size:
-            return f"{number / size:.1f} {unit}"
-    return f"{number:.0f} B"

@@ -11,7 +11,7 @@ from checks.output import clean_name, perfdata
 from checks.processes.census import Count, Instance
 from checks.processes.procfs import Process, Procfs, seconds
 from checks.processes.wanted import Wanted
-from checks.ranges import duration, plain, violation
+from checks.ranges import duration, human, violation
 
 _SHOWN_PIDS = 5
 _STATES = {
@@ -95,7 +95,7 @@ def lines(wanted: Wanted, count: Count, clock: float | None) -> Iterator[str]:
             since = f", for {duration(age(process, clock) or 0)}" if clock is not None else ""
             yield (
                 f"{_name(wanted, [instance])} pid {process.pid} (parent {process.parent}{with_first}): user {user_name(process.user)},"
-                f" {_STATES.get(process.state, process.state)}{since}, {size(process.rss)}"
+                f" {_STATES.get(process.state, process.state)}{since}, {human(process.rss)}"
             )
     for zombie in count.zombies:
         yield f"{wanted.title} pid {zombie.pid} (parent {zombie.parent}): zombie"
@@ -149,11 +149,6 @@ def user_name(number: int) -> str:
             return clean_name(pwd.getpwuid(number).pw_name)
         except (KeyError, OverflowError):
             return str(number)
-
-
-def size(number: float) -> str:
-    """Return bytes as a person reads them."""
-    return f"{plain(round(number / (1 << 20), 1))} MiB"
 
 
 def _unseen(procfs: Procfs) -> str:

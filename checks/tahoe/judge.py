@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from checks.options import Values
 from checks.plugin import Metric
-from checks.ranges import Limit
+from checks.ranges import Limit, human
 from checks.tahoe import measures
 from checks.tahoe.rates import Gained
 from checks.tahoe.records import Introducer, Server, Statistics
 from checks.tahoe.report import connection, percent_left
-from checks.tahoe.thresholds import human, limits
+from checks.tahoe.thresholds import limits
 
 # How long a node runs until it reports the CPU of the last minute.
 _FIRST_MINUTE = 120.0

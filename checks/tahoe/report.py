@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from checks.options import Values
 from checks.output import clean_name, label_part, perfdata
-from checks.ranges import duration
+from checks.ranges import duration, human
 from checks.tahoe import measures
 from checks.tahoe.records import Introducer, Introductions, Server, Statistics
 from checks.tahoe.storage import Storage
-from checks.tahoe.thresholds import exact, human, is_stale, limits
+from checks.tahoe.thresholds import exact, is_stale, limits
 
 # Where a statistic stands in STATISTICS; what is computed of it comes right behind. Latencies are many, and come last.
 _RANKS = {one.key: rank for rank, one in enumerate(measures.STATISTICS, 1)}

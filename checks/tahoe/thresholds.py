@@ -5,7 +5,7 @@ from __future__ import annotations
 from checks import web
 from checks.options import Options, UsageError, Values
 from checks.plugin import SEVERITIES, Threshold
-from checks.ranges import RangeRules, compile_regex, duration, parse_range, plain
+from checks.ranges import RangeRules, compile_regex, duration, human, parse_range, plain
 from checks.tahoe.measures import STATISTICS
 
 # A gatherer asks its nodes every 60 s; the Munin plugin leaves out what is older than this.
@@ -155,15 +155,6 @@ def limits(rules: object, name: str) -> object:
     """Return the range that holds for `name`, for perfdata; `rules` is the value of an option."""
     find = getattr(rules, "find", None)
     return find(name) if find else rules
-
-
-def human(number: float) -> str:
-    """Return a number of bytes as a person reads it, such as 12.3 GiB."""
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
-        if abs(number) < 1024 or unit == "PiB":
-            break
-        number /= 1024
-    return f"{plain(round(number, 1))} {unit}"
 
 
 def exact(seconds: float) -> str:

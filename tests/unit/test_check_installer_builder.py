@@ -278,7 +278,7 @@ def test_ok_one_installer(check):
     code, text = check(*download())
     assert code == 0
     assert re.match(
-        r"INSTALLER_BUILDER OK - API 2\.0, linux installer of \d+ bytes with 3 vessels, 0\.\d\d s \| ", text
+        r"INSTALLER_BUILDER OK - API 2\.0, linux installer of \d+ B with 3 vessels, 0\.\d\d s \| ", text
     )
 
 

@@ -146,7 +146,7 @@ def test_verbose_tells_of_the_source_and_each_link_offline_ones_first(stats):
     assert text.splitlines()[1:] == [
         f"IPOP 14 statistics in {stats.directory}, written 0 s ago",
         "172.31.0.102: not active (offline), XMPP 30 s ago, also fd50:dbc:41f2:4a3c:0:0:1:2, " + f"{2:040x}",
-        "172.31.0.101: active (online), stun, up for 3 min, 50.0 kB/s in, 0 B/s out, round trip 23 ms, XMPP 30 s ago, "
+        "172.31.0.101: active (online), stun, up for 3 min, 48.8 KiB/s in, 0 B/s out, round trip 23 ms, XMPP 30 s ago, "
         "also fd50:dbc:41f2:4a3c:0:0:1:1, " + f"{1:040x}",
     ]
 
