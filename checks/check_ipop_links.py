@@ -49,7 +49,7 @@ MEASURES = (
     Measure("links.stun", "", GAUGE, "active links through a NAT"),
     Measure("links.relay", "", GAUGE, "active links through a relay"),
     Measure("source.age", "s", GAUGE, "time since the source was written"),
-    Measure("<link>.status", "", GAUGE, "1 active, 0 not"),
+    Measure("<link>.status", "", GAUGE, "1 active, 0 not; of a source that is too old 0"),
     Measure("<link>.recv_bytes_second", "B", GAUGE, "bytes received from the peer, per second since the last run"),
     Measure("<link>.sent_bytes_second", "B", GAUGE, "bytes sent to the peer, per second since the last run"),
     Measure("<link>.age", "s", GAUGE, "time since the connection was made"),

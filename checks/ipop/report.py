@@ -63,7 +63,7 @@ def each(found: View, opts: Values, room: int) -> tuple[list[str], int]:
 
 def _families(found: View, opts: Values) -> Iterator[tuple[str, str, _Value, tuple[RangeRules, ...]]]:
     """Yield name, unit, value and thresholds of what is told of each link, the most important first."""
-    yield "status", "", lambda one: int(one.active), ()
+    yield "status", "", _status, ()
     if found.stale:
         return
     yield "recv_bytes_second", "B", lambda one: _rounded(one.change.received, 2), ()
@@ -76,6 +76,11 @@ def _families(found: View, opts: Values) -> Iterator[tuple[str, str, _Value, tup
     yield "connection", "", lambda one: CONNECTIONS.index(one.connection) + 1 if one.connection else None, ()
     yield "recv_total_bytes", "c", lambda one: traffic.total(one.link.pairs, "received") if one.active else None, ()
     yield "sent_total_bytes", "c", lambda one: traffic.total(one.link.pairs, "sent") if one.active else None, ()
+
+
+def _status(one: Seen) -> int | None:
+    """1 or 0; None where the source tells no state of a link, so that nobody knows."""
+    return int(one.active) if one.active or one.link.state else None
 
 
 def _rtt(one: Seen) -> float | None:
