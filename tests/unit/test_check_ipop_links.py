@@ -319,7 +319,7 @@ def test_warn_a_listed_peer_without_data_by_name(stats):
     assert code == 1
     assert text.startswith(f"IPOP_LINKS WARNING - {SECOND}: listed, but its file ")
     assert "; 1 of 2 links active" in text
-        assert "172_31_0_102.status" not in values(text)  # nobody knows
+    assert "172_31_0_102.status" not in values(text)  # nobody knows
     assert stats.run("--no-data-severity", "critical")[0] == 2
     assert stats.run("--no-data-severity", "ok")[0] == 0
 
