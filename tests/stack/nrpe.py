@@ -74,7 +74,8 @@ def make_certificates(folder: Path) -> None:
         openssl("req", *new_key(name), "-subj", f"/CN=nrpe-{name}", "-out", folder / f"{name}.csr")
         extensions = folder / f"{name}.ext"
         extensions.write_text(
-            f"basicConstraints=CA:FALSE\nextendedKeyUsage={usage}\nsubjectAltName=IP:127.0.0.1\n", encoding="ascii"
+            f"basicConstraints=CA:FALSE\nextendedKeyUsage={usage}\nsubjectAltName=IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n",
+            encoding="ascii",
         )
         signed_by: list[str | Path] = [
             "-CA",

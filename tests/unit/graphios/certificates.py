@@ -23,12 +23,16 @@ def make(folder: Path) -> Certificates:
         "2",
         "-subj",
         "/CN=authority",
+        "-addext",
+        "keyUsage=critical,keyCertSign,cRLSign",
         "-out",
         folder / "authority.crt",
     )
     for name in ("server", "client"):
         _openssl("req", *_key(folder, name), "-subj", f"/CN={name}", "-out", folder / f"{name}.csr")
-        (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1\n", encoding="ascii")
+        names = "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1\n"
+        # Python from 3.13 on takes no certificate without it.
+        (folder / "names").write_text(f"{names}authorityKeyIdentifier=keyid\n", encoding="ascii")
         authority = ("-CA", folder / "authority.crt", "-CAkey", folder / "authority.key", "-CAcreateserial")
         csr = ("-in", folder / f"{name}.csr", "-extfile", folder / "names", "-days", "2")
         _openssl("x509", "-req", *csr, *authority, "-out", folder / f"{name}.crt")
