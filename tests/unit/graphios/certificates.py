@@ -24,7 +24,7 @@ def make(folder: Path) -> Certificates:
         "-subj",
         "/CN=authority",
         "-addext",
-        "keyUsage=critical,keyCertSign,cRLSign",
+        "keyUsage=critical,keyCertSign,cRLSign,digitalSignature",
         "-out",
         folder / "authority.crt",
     )
