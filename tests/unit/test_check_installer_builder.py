@@ -277,9 +277,7 @@ def test_ok_installers_of_all_platforms(check):
 def test_ok_one_installer(check):
     code, text = check(*download())
     assert code == 0
-    assert re.match(
-        r"INSTALLER_BUILDER OK - API 2\.0, linux installer of \d+ B with 3 vessels, 0\.\d\d s \| ", text
-    )
+    assert re.match(r"INSTALLER_BUILDER OK - API 2\.0, linux installer of \d+ B with 3 vessels, 0\.\d\d s \| ", text)
 
 
 def test_ok_a_build_id_from_a_file(check, tmp_path):
