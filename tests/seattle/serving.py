@@ -24,6 +24,8 @@ class Serving:
         self.manner = manner
         self.requests: list[bytes] = []
         """What was asked, the oldest first, for the tests to look at."""
+        self.stopped = threading.Event()
+        """Set when it has ended: no connection is taken any more."""
         self._ended = threading.Event()
         self._open: set[socket.socket] = set()
         self._socket = socket.socket(socket.AF_INET, self.kind)
@@ -53,6 +55,7 @@ class Serving:
             one.close()
         if self.kind == socket.SOCK_STREAM:
             self._hold()
+        self.stopped.set()
 
     def _hold(self) -> None:
         """Keep the port bound: whoever asks for any free one would get it, and answer for this double."""
