@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,6 @@ LARGEST = 48 * 1024 * 1024
 _MOST_VALUES = 2_000_000
 # How long a file that can't be read is given to be whole: who writes it may be doing so.
 _RETRY = 0.1
-# Seconds by which a document may be older than its file: copied by cron, and clocks that differ.
-_LATE = 300.0
 
 
 def read(source: str, until: float) -> Reading:
@@ -71,13 +68,7 @@ def _recognised(document: dict[str, Any], what: str, changed: float | None) -> R
         raise BadInput(f"{what} is no document of an IPOP or EdgeVPN controller")
     found = reader(document, told or changed)
     # Counters and ages are those of the collector's moment, though a copy was made later; whether the source is alive, a file's own time tells.
-    late = (_late(told),) if told and changed and told < changed - _LATE else ()
-    return found._replace(changed=changed or told, troubles=(*found.troubles, *late))
-
-
-def _late(written: float) -> str:
-    stamp = datetime.fromtimestamp(written, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return f"its collector wrote this document at {stamp}, long before the file was written"
+    return found._replace(changed=changed or told, collected=told)
 
 
 def _from_file(path: Path) -> Reading:

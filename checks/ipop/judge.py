@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from checks.ipop.links import LEEWAY, Seen, View, some
+from checks.ipop.records import Reading
 from checks.options import Values
 from checks.output import clean_name
 from checks.plugin import Metric, Threshold
 from checks.ranges import RangeRules, duration
 
+# Seconds by which a document may be older than its file: copied by cron, and clocks that differ.
+_LATE = 300.0
 NOT_TOLD = "its state is not told yet"
 
 
@@ -40,6 +43,7 @@ def metrics(found: View, opts: Values, has_run_before: bool) -> Iterator[Metric]
         yield Metric(said, "unknown", context="finding")
     elif found.age is not None:
         yield Metric(f"\0{found.reading.source}: not written for", found.age, context="stale")
+        yield from _old_copy(found.reading, opts)
     yield Metric("", found.active, context="active")
     if found.seen:
         yield Metric("", offline_percent(found), context="offline")
@@ -59,6 +63,16 @@ def metrics(found: View, opts: Values, has_run_before: bool) -> Iterator[Metric]
     yield from _broken(found.seen, opts)
     if found.active:
         yield from _not_told(found, opts)
+
+
+def _old_copy(reading: Reading, opts: Values) -> Iterator[Metric]:
+    """Yield a warning where a fresh file holds what its collector wrote long ago, unless the operator does not care how old a source is."""
+    written, copied = reading.collected, reading.changed
+    if written and copied and written < copied - _LATE and (opts.stale_warning or opts.stale_critical):
+        said = (
+            f"its collector wrote this document {duration(copied - written)} before the file was written: does it run?"
+        )
+        yield Metric(said, "warning", context="finding")
 
 
 def _not_told(found: View, opts: Values) -> Iterator[Metric]:

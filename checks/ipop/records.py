@@ -73,6 +73,8 @@ class Reading(NamedTuple):
     """whether ages begin anew after AGE_WRAP seconds"""
     changed: float | None = None
     """when the source wrote this, epoch seconds (a file's mtime); None when it was asked and answered now"""
+    collected: float | None = None
+    """when its collector says it wrote this, epoch seconds; `changed` may be the time of a copy"""
     node: str = ""
     """the node whose links these are, where it is one"""
     troubles: tuple[str, ...] = ()

@@ -15,6 +15,7 @@ from checks.check_ipop_links import CHECK
 from checks.ipop import asking
 from checks.ipop.records import AGE_WRAP, Link, Pair, Reading
 from tests import soak
+from tests.ipop import overlay
 from tests.ipop.tincan import Tincan, pair, peer
 from tests.unit.clock import Clock
 
@@ -185,6 +186,25 @@ def test_documents_of_controllers_and_visualizer(name, source, active, listed, t
     assert source in text
     assert values(text)["links.listed"] >= listed
     assert values(text)["links.active"] >= active
+
+
+@pytest.mark.parametrize(
+    ("old", "options", "code"),
+    [
+        (290, [], 0),
+        (310, [], 1),
+        (310, ["--stale-critical="], 0),
+        (86400, ["--stale-critical=", "--stale-warning=9"], 1),
+    ],
+)
+def test_warn_a_fresh_file_with_what_a_collector_wrote_long_ago(old, options, code, tmp_path, clock):
+    path, now = tmp_path / "overlay.json", EPOCH + clock.now
+    path.write_text(json.dumps(overlay.visualizer(4, created=0, moment=now - old)))
+    os.utime(path, (now, now))
+    found, text = run("--controller-json", str(path), *options)
+    assert found == code
+    assert ("its collector wrote this document" in text) == bool(code)
+    assert values(text)["links.active"] == 4
 
 
 def test_links_of_an_overlay_are_those_of_its_nodes():
