@@ -131,10 +131,15 @@ def test_nothing_is_lost_when_graphios_is_killed_with_a_full_spool_and_started_a
 
 
 def test_nothing_is_lost_when_graphios_is_killed_again_and_again_while_it_ships(road: Road) -> None:
-    for _ in range(5):
-        wait_until(lambda: any(road.shipping.spool.iterdir()), 20, "a spool file")
-        assert road.shipping.graphios
-        road.shipping.graphios.kill()
+    for moment in (0.0, 0.1, 0.2, 0.4, 0.8):
+        graphios = road.shipping.graphios
+        assert graphios
+        # Held until there is something to ship, and killed at another moment of shipping it each time.
+        graphios.pause()
+        wait_until(lambda: any(road.shipping.spool.iterdir()), 40, "a spool file")
+        graphios.resume()
+        time.sleep(moment)
+        graphios.kill()
         road.shipping.start_graphios()
     road.wait_until_nothing_is_missing()
 
