@@ -1,35 +1,24 @@
-"""The command `testbed-checks`: makes configuration files and documentation out of what the checks declare."""
+"""The command `testbed-checks`: runs checks, all at once or as a service, and makes configuration for NRPE, Nagios and Graphite."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from checks.configuration import graphite, nagios, nrpe, readme
-from checks.configuration.declared import ConfigurationError, all_checks, checkout
-from checks.configuration.seattle import PROFILES
-from checks.configuration.settings import DEFAULTS, OPTIONS, Settings
-from checks.options import Asked, UsageError, telling
-from checks.plugin import Check
+from checks.options import Asked, UsageError
 from checks.version import VERSION
 
-ROOMS: dict[str, Callable[[Sequence[Check], Settings], dict[str, str]]] = {
-    "nrpe": nrpe.files,
-    "nagios": nagios.files,
-    "graphite": graphite.files,
-}
-# Where a checkout keeps them.
-FOLDERS = {"nrpe": "nrpe", "nagios": "nagios-config", "graphite": "nagios-config/graphite"}
-_SAYS = {
-    "nrpe": "NRPE's commands for the nodes: files for /etc/nagios/nrpe.d/",
-    "nagios": "commands, templates and services for the monitoring server",
-    "graphite": "retention, aggregation and limits for carbon",
-    "readme": "each check's options and metrics, in Markdown",
-    "all": "all of it in a checkout, with the defaults: nrpe/, nagios-config/ and README.md",
+# Name, module, and what it does. A module has `add(parser)`, which declares its options, and `main(opts)`, which returns an exit code, or
+# an exit code and a text that is still to be printed. Only the module that is asked for is imported.
+SUBCOMMANDS = {
+    "config": ("checks.configuration.command", "make configuration files"),
+    "run": ("checks.engine.run", "run the configured checks once, all at the same time"),
+    "serve": ("checks.engine.serve", "stay resident: run checks warm for NRPE, or by their intervals without Nagios"),
+    "worker": ("checks.engine.worker.command", "run checks for Nagios Core 4, whatever the length of their output"),
 }
 
 
@@ -51,11 +40,16 @@ class _Say(argparse.Action):
 
 
 def main() -> NoReturn:
-    """Run as a command. Exit code 0: done; 1: `all --check` found differences; 3: help, version and mistakes."""
+    """Run as a command. Exit code 3: help, version and mistakes; else the subcommand's."""
     try:
         code, text = run(sys.argv[1:])
     except KeyboardInterrupt:
         code, text = 3, "testbed-checks: interrupted\n"
+    except Exception as error:  # an operator never sees a traceback
+        code, text = (
+            3,
+            f"testbed-checks: internal error, please report it: {type(error).__name__}: {str(error)[:200]}\n",
+        )
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
@@ -69,15 +63,14 @@ def main() -> NoReturn:
 
 
 def run(argv: Sequence[str]) -> tuple[int, str]:
-    """Return exit code and text; files are written where the options say so."""
+    """Return exit code and the text that is to be printed on standard output."""
     try:
-        opts = _parser().parse_args(argv)
-        if "room" not in opts:
-            raise UsageError("what to make is missing (see testbed-checks config --help)")
-        return _make(opts)
+        opts = _parser(argv[0] if argv else "").parse_args(argv)
+        answer = opts.main(opts)
+        return answer if isinstance(answer, tuple) else (answer, "")
     except Asked as asked:
         return 3, str(asked)
-    except (UsageError, ConfigurationError) as error:
+    except UsageError as error:
         return 3, f"testbed-checks: {error}\n"
     except OSError as error:
         return 3, f"testbed-checks: {error.filename or 'error'}: {error.strerror}\n"
@@ -85,104 +78,15 @@ def run(argv: Sequence[str]) -> tuple[int, str]:
         return 3, f"testbed-checks: not UTF-8 text: {error}\n"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="testbed-checks", description=__doc__)
+def _parser(wanted: str) -> argparse.ArgumentParser:
+    """Return the parser, with the options of the subcommand that is wanted."""
+    parser = _Parser(prog="testbed-checks", description=(__doc__ or "").rstrip())
     parser.add_argument("-V", "--version", nargs=0, action=_Say, help="show the version")
-    commands = parser.add_subparsers(metavar="config", required=True)
-    config = commands.add_parser("config", help="make configuration files", description="Makes configuration files.")
-    rooms = config.add_subparsers(metavar="|".join(_SAYS), required=True)
-    for room, says in _SAYS.items():
-        one = rooms.add_parser(room, help=says, description=says[0].upper() + says[1:] + ".")
-        one.set_defaults(room=room)
-        _add_options(one, room)
+    commands = parser.add_subparsers(metavar="|".join(SUBCOMMANDS), required=True)
+    for name, (where, says) in SUBCOMMANDS.items():
+        one = commands.add_parser(name, help=says, description=says[0].upper() + says[1:] + ".")
+        if name == wanted:
+            module = importlib.import_module(where)
+            module.add(one)
+            one.set_defaults(main=module.main)
     return parser
-
-
-def _add_options(parser: argparse.ArgumentParser, room: str) -> None:
-    if room == "all":
-        way = parser.add_mutually_exclusive_group(required=True)
-        way.add_argument("--write", action="store_true", help="write the files that differ")
-        way.add_argument("--check", action="store_true", help="name the files that differ; exit code 1 if any does")
-    elif room == "readme":
-        parser.add_argument("--write", type=Path, metavar="FILE", help="put it between the markers of this file")
-    else:
-        parser.add_argument("--output", type=Path, metavar="DIR", help="write files into DIR instead of printing them")
-        parser.add_argument("--force", action="store_true", help="replace files in DIR that differ")
-    for option in OPTIONS:
-        if room in option.rooms:
-            default = getattr(DEFAULTS, option.field)
-            said = f" (default {default})" if default else ""
-            keywords: dict[str, Any] = (
-                {"type": telling(option.read), "metavar": option.metavar} if option.read else {"action": "store_true"}
-            )
-            if option.repeatable:
-                keywords["action"] = "append"
-            parser.add_argument(option.flag, default=argparse.SUPPRESS, help=option.help + said, **keywords)
-
-
-def _make(opts: argparse.Namespace) -> tuple[int, str]:
-    checks = all_checks()
-    if opts.room == "all":
-        return _all(checks, opts.write)
-    if opts.room == "readme":
-        if not opts.write:
-            return 0, readme.tables(checks).strip("\n") + "\n"
-        return 0, _write({opts.write: _readme(opts.write, checks)})
-    chosen = {option.field: getattr(opts, option.field) for option in OPTIONS if option.field in opts}
-    if "arguments" in chosen:
-        chosen["arguments"] = tuple(chosen["arguments"])
-    found = ROOMS[opts.room](checks, Settings(**chosen))
-    if not opts.output:
-        return 0, "\n".join(f"# ==> {name} <==\n{text}" for name, text in found.items())
-    files = {opts.output / name: text for name, text in found.items()}
-    others = [path for path, text in files.items() if path.exists() and path.read_text(encoding="utf-8") != text]
-    if others and not opts.force:
-        raise ConfigurationError(f"{', '.join(map(str, others))} differ; nothing was written (--force replaces them)")
-    return 0, _write(files)
-
-
-def _all(checks: Sequence[Check], write: bool) -> tuple[int, str]:
-    root = checkout()
-    if not root:
-        raise ConfigurationError("this is an installation, not a checkout; see testbed-checks config nrpe --help")
-    files = {root / name: text for name, text in generated(checks).items()}
-    files[root / "README.md"] = _readme(root / "README.md", checks)
-    if write:
-        return 0, _write(files)
-    differ = [str(path.relative_to(root)) for path, text in files.items() if _read(path) != text]
-    return (1, "".join(f"{name} differs\n" for name in differ)) if differ else (0, "")
-
-
-def generated(checks: Sequence[Check]) -> dict[str, str]:
-    """Return every generated file of a checkout but the README: path and text."""
-    found = {
-        f"{FOLDERS[room]}/{name}": text for room, make in ROOMS.items() for name, text in make(checks, DEFAULTS).items()
-    }
-    # Apart from the others: copied with them it would keep an NRPE without certificates from starting.
-    found[f"{FOLDERS['nrpe']}/tls/nrpe_tls.cfg"] = nrpe.tls(DEFAULTS)
-    # So are these: they define what the files of the checks define.
-    for name in PROFILES:
-        found[f"{FOLDERS['nrpe']}/seattle/{name}.cfg"] = nrpe.profile(checks, DEFAULTS._replace(profile=name))
-    return found
-
-
-def _read(path: Path) -> str | None:
-    return path.read_text(encoding="utf-8") if path.exists() else None
-
-
-def _readme(path: Path, checks: Sequence[Check]) -> str:
-    try:
-        return readme.insert(_read(path) or readme.MINIMAL, checks)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{path}: {error}") from None
-
-
-def _write(files: dict[Path, str]) -> str:
-    """Write what differs; return a line for each file written."""
-    said = []
-    for path, text in files.items():
-        if _read(path) != text:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-            said.append(f"wrote {path}\n")
-    return "".join(said) or "nothing to write: all is as it should be\n"

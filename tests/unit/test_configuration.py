@@ -15,6 +15,7 @@ import pytest
 
 from checks import cli
 from checks.configuration import declared, graphite, nagios, nrpe, readme
+from checks.configuration.command import generated
 from checks.configuration.settings import DEFAULTS
 from checks.plugin import COUNTER, GAUGE, Check, Command, Measure, Options, Resource
 
@@ -64,7 +65,7 @@ def test_generated_files_are_checked_in_as_they_are_made() -> None:
 
 
 def test_no_file_is_left_of_a_check_that_is_gone() -> None:
-    made = set(cli.generated(CHECKS)) | {"nagios-config/spool-perfdata", "nagios-config/seattle/README.md"}
+    made = set(generated(CHECKS)) | {"nagios-config/spool-perfdata", "nagios-config/seattle/README.md"}
     there = {
         str(path.relative_to(ROOT))
         for room in ("nrpe", "nagios-config")
