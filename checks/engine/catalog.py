@@ -1,0 +1,122 @@
+"""Which checks the engine can run warm: ours, and those of installed packages with entry points of the group `testbed_checks`.
+
+Such an entry point names a function without parameters that ends as a plugin does ("check_thing = my_package.check_thing:main"). Without an attribute
+it is the module's `main`. Format: entry_points.txt of the entry points specification (packaging.python.org).
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+GROUP = "testbed_checks"
+DISTRIBUTION = "testbed-checks"
+_PACKAGE = Path(__file__).resolve().parents[1]
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
+_VALUE = re.compile(r"(?P<module>\w+(\.\w+)*)\s*(:\s*(?P<attribute>\w+(\.\w+)*))?\s*(\[.*\])?\s*")
+# They change what an interpreter does at its start, which the warmed process has behind it.
+_AT_START = re.compile(r"PYTHON.*|LD_.*|GLIBC_TUNABLES|MALLOC_.*|OPENSSL_.*|SSL_CERT_.*")
+_UTF_8 = re.compile(r"|C|POSIX|[^.]*\.utf-?8(@.*)?", re.IGNORECASE)
+
+
+class Catalog(NamedTuple):
+    """`entries`: name to "module:attribute"; `programs`: resolved path of an installed command to the same; `troubles`: what can't be offered."""
+
+    entries: dict[str, str]
+    programs: dict[str, str]
+    troubles: list[str]
+
+
+def entries() -> dict[str, str]:
+    """Return every check that can run warm: its name and "module:attribute"."""
+    return dict(catalog().entries)
+
+
+def entry_for(program: str, path: str | None = None) -> str:
+    """Return the entry of a program word in a command line, or "" where it is not one of ours; `path` is the command's PATH (default: ours).
+
+    Somebody else's check_disk is not ours: an absolute path counts when its file was installed with the entry.
+    """
+    found = catalog()
+    if "/" not in program:
+        where = shutil.which(program, path=path)
+        if not where:
+            return found.entries.get(program, "")
+        program = where
+    if not program.startswith("/"):
+        return ""
+    try:
+        return found.programs.get(str(Path(program).resolve()), "")
+    except (OSError, RuntimeError):  # a loop of links
+        return ""
+
+
+def can_be_warm(environment: Mapping[str, str]) -> bool:
+    """Whether a Python that is started already behaves in this environment as one that starts in it: the locale's encoding, PYTHON* and the like."""
+    if any(_AT_START.fullmatch(name) for name in environment):
+        return False
+    locale = next((environment[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if environment.get(name)), "")
+    return bool(_UTF_8.fullmatch(locale))
+
+
+def catalog() -> Catalog:
+    """Return what there is now; a package that was installed since the last call is seen."""
+    return _catalog(tuple(_stamps()))
+
+
+def _stamps() -> Iterator[tuple[str, int]]:
+    for folder in [*sys.path, str(_PACKAGE)]:
+        try:
+            yield folder, Path(folder or ".").stat().st_mtime_ns
+        except OSError:
+            yield folder, 0
+
+
+@functools.lru_cache(maxsize=1)
+def _catalog(stamps: tuple[tuple[str, int], ...]) -> Catalog:
+    own = {path.stem: f"checks.{path.stem}:main" for path in sorted(_PACKAGE.glob("check_*.py"))}
+    found = Catalog(own, {}, [])
+    for distribution in metadata.distributions(name=DISTRIBUTION):
+        found.programs.update(_programs(distribution, own))
+    for distribution in metadata.distributions():
+        try:
+            if GROUP in (distribution.read_text("entry_points.txt") or ""):
+                _add(distribution, found)
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            found.troubles.append(f"entry points of {_label(distribution)}: {' '.join(str(error).split())}")
+    return found
+
+
+def _label(distribution: metadata.Distribution) -> str:
+    return str(getattr(distribution, "_path", "a package"))
+
+
+def _add(distribution: metadata.Distribution, found: Catalog) -> None:
+    offered: dict[str, str] = {}
+    for point in distribution.entry_points.select(group=GROUP):
+        value = _VALUE.fullmatch(point.value)
+        if not value or not _NAME.fullmatch(point.name):
+            found.troubles.append(f"{_label(distribution)}: no check: {point.name!r} = {point.value!r}")
+            continue
+        entry = f"{value['module']}:{value['attribute'] or 'main'}"
+        # Ours first, then as an import finds them: the first on sys.path.
+        if found.entries.setdefault(point.name, entry) != entry:
+            found.troubles.append(f"{_label(distribution)}: another package has {point.name}")
+            continue
+        offered[point.name] = entry
+    found.programs.update(_programs(distribution, offered))
+
+
+def _programs(distribution: metadata.Distribution, offered: Mapping[str, str]) -> dict[str, str]:
+    """Return the commands that were installed with the distribution and are named as what it offers."""
+    programs = {}
+    for file in distribution.files or ():
+        if file.name in offered and file.parent.name == "bin":
+            programs[str(Path(str(distribution.locate_file(file))).resolve())] = offered[file.name]
+    return programs
