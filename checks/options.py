@@ -185,6 +185,8 @@ class Options:
             add("--save-state", help="keep the counters for the next run's rates", default=False, action="store_true")
             self._redeclare("")
             add("--state-key", help="tells apart checks of one target that run at different intervals", metavar="WORD")
+        add("--no-engine", help="run here, even where the engine could run it", default=False, action="store_true")
+        self._redeclare("")
         add("-v", "--verbose", help="list each object", default=0, action="count")
         self._redeclare("")
         add("-V", "--version", help="show the version", action=_Say, text=version)

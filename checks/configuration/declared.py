@@ -1,13 +1,13 @@
-"""The checks there are, found through the console scripts named check_*; and their commands, the parts of a split check included."""
+"""The checks there are, which are the modules checks/check_*.py; and their commands, the parts of a split check included."""
 
 from __future__ import annotations
 
-import configparser
 import importlib
-import importlib.metadata
-from collections.abc import Iterator, Mapping
+import pkgutil
+from collections.abc import Iterator
 from pathlib import Path
 
+import checks
 from checks.plugin import Check, Command
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -24,35 +24,17 @@ def checkout() -> Path | None:
 
 
 def all_checks() -> list[Check]:
-    """Return every check, by name. In a checkout setup.cfg is asked: it knows a check that was added since the installation.
-
-    Raises ConfigurationError.
-    """
-    root = checkout()
-    scripts = _in_setup_cfg(root / "setup.cfg") if root else _installed()
-    return [_load(name, scripts[name]) for name in sorted(scripts) if name.startswith("check_")]
+    """Return every check, by name. Raises ConfigurationError."""
+    return [_load(name) for name in names()]
 
 
-def _in_setup_cfg(path: Path) -> dict[str, str]:
-    parser = configparser.ConfigParser(interpolation=None)
-    try:
-        parser.read_string(path.read_text(encoding="utf-8"))
-        lines = parser["options.entry_points"]["console_scripts"].strip().splitlines()
-        return {name.strip(): target.strip() for name, target in (line.split("=") for line in lines)}
-    except (OSError, configparser.Error, KeyError, ValueError) as error:
-        raise ConfigurationError(f"{path}: no console scripts: {' '.join(str(error).split())}") from error
+def names() -> list[str]:
+    """Return the names of the checks, without importing any of them."""
+    return sorted(module.name for module in pkgutil.iter_modules(checks.__path__) if module.name.startswith("check_"))
 
 
-def _installed() -> Mapping[str, str]:
-    try:
-        found = importlib.metadata.distribution("testbed-checks").entry_points
-    except importlib.metadata.PackageNotFoundError as error:
-        raise ConfigurationError("testbed-checks is neither installed nor run from a checkout") from error
-    return {entry.name: entry.value for entry in found.select(group="console_scripts")}
-
-
-def _load(name: str, target: str) -> Check:
-    module = target.partition(":")[0]
+def _load(name: str) -> Check:
+    module = f"checks.{name}"
     try:
         check = importlib.import_module(module).CHECK
     except (ImportError, AttributeError, SyntaxError) as error:
