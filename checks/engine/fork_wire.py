@@ -1,0 +1,55 @@
+"""What the engine and its fork server say to each other: numbered messages over a Unix stream socket, descriptors beside them.
+
+Both ends are the same installation and the same Python, so bodies are marshalled.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+HEADER = struct.Struct("<IIB")
+"""Bytes that follow, number of the child, kind."""
+# To the fork server. LAUNCH brings two descriptors: standard output and standard error.
+HELLO, LAUNCH, SIGNAL, RETIRE = range(1, 5)
+# From it.
+READY, STARTED, FAILED, EXITED, WARMING, LEARNED = range(11, 17)
+
+SIGNALLED = struct.Struct("<i")
+PID = struct.Struct("<i")
+EXIT = struct.Struct("<idd")
+"""Status as waitpid() gives it, CPU seconds as user and as system."""
+
+
+class Message(NamedTuple):
+    """`number` names the child; 0 where none is meant."""
+
+    kind: int
+    number: int
+    body: bytes
+
+
+def pack(kind: int, number: int = 0, body: bytes = b"") -> bytes:
+    """Return a message as it is sent."""
+    return HEADER.pack(len(body), number, kind) + body
+
+
+class Incoming:
+    """Cuts what was received into messages."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def feed(self, data: bytes) -> list[Message]:
+        """Return the messages that are complete now."""
+        self._data += data
+        found, at = [], 0
+        while len(self._data) - at >= HEADER.size:
+            length, number, kind = HEADER.unpack_from(self._data, at)
+            end = at + HEADER.size + length
+            if len(self._data) < end:
+                break
+            found.append(Message(kind, number, bytes(self._data[at + HEADER.size : end])))
+            at = end
+        del self._data[:at]
+        return found
