@@ -34,11 +34,6 @@ or 65504 bytes), the last perfdata item is not shipped.
 The service that uses it should set process_perf_data 0, so that each value takes one road only.
 """
 
-LONGEST_OUTPUT = 16 * 1024 * 1024
-# 16 MiB that do not compress at all, as base64 with line ends.
-_LONGEST_RAW = 24 * 1024 * 1024
-# Lengths of perfdata among which are those of perfdata._CUT_LENGTHS, whose import would cost time.
-_SHORTEST_CUT, _LONGEST_CUT = 4001, 8192
 _STATES = {0: b"OK", 1: b"WARNING", 2: b"CRITICAL"}
 _VALUED = ("--spool", "--host", "--service", "--prefix", "--postfix", "--max-output")
 
@@ -68,8 +63,8 @@ class Options:
             if spool_writer.has_control_characters(_bytes(given.get(name, ""))):
                 raise Misuse(f"{name} holds a tab, a line end or another control character")
         limit = given.get("--max-output", "4000")
-        if not (limit.isascii() and limit.isdigit() and 200 <= int(limit[:12]) <= LONGEST_OUTPUT):
-            raise Misuse(f"--max-output {limit[:40]} is not a number from 200 to {LONGEST_OUTPUT}")
+        if not (limit.isascii() and limit.isdigit() and 200 <= int(limit[:12]) <= plugin_output.LONGEST_OUTPUT):
+            raise Misuse(f"--max-output {limit[:40]} is not a number from 200 to {plugin_output.LONGEST_OUTPUT}")
         self.max_output = int(limit)
 
 
@@ -126,7 +121,7 @@ def main(lc_ctype: str | None = None) -> None:
     elif lc_ctype is not None:
         environment.pop(b"LC_CTYPE", None)
     try:
-        result = command.run(options.argv, environment, _LONGEST_RAW)
+        result = command.run(options.argv, environment, plugin_output.LONGEST_RAW)
     except OSError as error:
         name = _printable(options.argv[0].decode("utf-8", "replace"))
         _end(f"UNKNOWN: {name} can't be started: {error.strerror}\n".encode(), 3)
@@ -146,59 +141,19 @@ def main(lc_ctype: str | None = None) -> None:
 
 def digest(result: command.Result, options: Options, timestamp: int) -> bytes:
     """Spools the perfdata of what the command printed; returns the short form, with the reason where something was not spooled."""
-    notes = []
-    raw = result.output
-    if result.signal and not raw.strip():
-        raw = b"UNKNOWN: %s was ended by signal %d" % (options.argv[0], result.signal)
-    output = plugin_output.PluginOutput(raw)
-    spoolable = True
-    try:
-        if result.printed > _LONGEST_RAW:
-            raise ValueError(f"output of {result.printed} bytes is over the limit of {LONGEST_OUTPUT}")
-        if raw.partition(b"\n")[2].startswith(b"COMPRESSED "):
-            # Until it is expanded, only its first line is of use.
-            output = plugin_output.PluginOutput(raw.partition(b"\n")[0])
-            from graphios import compressed
-
-            raw = compressed.expand(raw)
-            output = plugin_output.PluginOutput(raw)
-        elif len(raw) > LONGEST_OUTPUT:
-            raise ValueError(f"output of {len(raw)} bytes is over the limit of {LONGEST_OUTPUT}")
-        elif output.has_perfdata:
-            cut = f"NRPE may have cut it at {len(raw)} bytes" if plugin_output.cut_by_nrpe(raw) else ""
-            if result.signal and not raw.endswith(b"\n"):
-                cut = f"the command was ended by signal {result.signal}"
-            if cut:
-                output.drop_last_item()
-                notes.append(f"last perfdata item not shipped: {cut}")
-    except ValueError as error:
-        spoolable = False
-        notes.append(f"perfdata not spooled: {error}")
-    if spoolable and output.perfdata:
+    found = plugin_output.Digest(result.output, result.printed, result.signal, options.argv[0])
+    if found.perfdata:
         state = _STATES.get(result.code if result.code is not None else 3, b"UNKNOWN")
         name = options.argv[0].rpartition(b"/")[2]
-        perfdata = _not_cut(output.perfdata)
         line = spool_writer.service_line(
-            timestamp, options.host, options.service, perfdata, state, name, b"", options.prefix, options.postfix
+            timestamp, options.host, options.service, found.perfdata, state, name, b"", options.prefix, options.postfix
         )
         try:
             spool_writer.write(options.spool, line)
         except OSError as error:
-            notes.append(
-                f"perfdata not spooled: {_printable(options.spool.decode('utf-8', 'replace'))}: {error.strerror}"
-            )
-    if not notes and raw is result.output and len(raw) <= options.max_output:
-        return raw.replace(b"\0", b" ")
-    for note in notes:
-        keep = options.max_output // 2
-        output.first = (output.first if len(output.first) <= keep else output.first[:keep]) + f" ({note})".encode()
-    return output.short(options.max_output) if raw or notes else b""
-
-
-def _not_cut(perfdata: bytes) -> bytes:
-    """Returns perfdata whose last value graphios takes for complete: at some lengths a bare one counts as cut by Nagios, which never saw this."""
-    bare = b";" not in perfdata.rpartition(b"=")[2]
-    return perfdata + b";" if bare and _SHORTEST_CUT <= len(perfdata) <= _LONGEST_CUT else perfdata
+            spool = _printable(options.spool.decode("utf-8", "replace"))
+            found.notes.append(f"perfdata not spooled: {spool}: {error.strerror}")
+    return found.text(options.max_output)
 
 
 def _printable(text: str) -> str:
