@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from checks.configuration import engine_unit
 from checks.configuration.declared import ConfigurationError, about, parts, splits
 from checks.configuration.seattle import profile_alias, profile_commands
 from checks.configuration.settings import Settings, header
@@ -27,7 +28,7 @@ def files(checks: Sequence[Check], settings: Settings) -> dict[str, str]:
     if settings.profile:
         found = {f"{settings.profile}.cfg": profile(checks, settings)}
     else:
-        found = {f"{check.name}.cfg": _snippet(check, settings) for check in checks}
+        found = {f"{check.name}.cfg": _snippet(check, settings) for check in checks} | engine_unit.units(settings)
     found["nrpe_local.cfg"] = _local(settings)
     if settings.tls:
         found["nrpe_tls.cfg"] = tls(settings)
