@@ -49,6 +49,7 @@ th,td{text-align:left;vertical-align:top;padding:.4rem .75rem .4rem 0;border-bot
 thead th{color:var(--faint);font-weight:400;font-size:.875rem}
 tbody th{font-weight:400;width:40%}
 .details tbody th{width:25%}
+td.state,thead th{white-space:nowrap}
 td.time{white-space:nowrap;font-variant-numeric:tabular-nums}
 td.number,th.number{text-align:right;padding-right:0}
 .details td.number,.details th.number{padding-right:.75rem}
@@ -87,12 +88,12 @@ def render(
     code = worst([*(result.code for result in shown), *([UNKNOWN] if broken or not (shown or waiting) else [])])
     parts = [
         f"<header><h1>{_text(title)}</h1>",
-        f'<div class="overall {_STATE_CLASSES[code]}"><strong>{STATES[code]}</strong> {_text(_sentence(shown))}'
+        f'<div class="overall {_STATE_CLASSES[code]}"><strong>{STATES[code]}</strong> {_sentence(shown, len(broken))}'
         f'<p class="faint">As of {_time(made)}{_again(refresh)}</p></div></header>',
         _counts(shown),
-        _broken(broken, details),
         _table(shown, details, commands or {}),
         _waiting(waiting),
+        _broken(broken if details else ()),
     ]
     return _document(code, title, "\n".join(part for part in parts if part), refresh)
 
@@ -148,12 +149,15 @@ def _document(code: int, title: str, body: str, refresh: int) -> str:
 """
 
 
-def _sentence(shown: Sequence[Result]) -> str:
+def _sentence(shown: Sequence[Result], broken: int) -> str:
     wrong = sum(result.code != OK for result in shown)
-    if not shown:
-        return "No check has run."
-    number = f"{len(shown)} check{'s' if len(shown) > 1 else ''}"
-    return f"{wrong} of {number} not OK." if wrong else f"All of {number} OK." if len(shown) > 1 else f"{number}, OK."
+    number = f"{len(shown)} check{'' if len(shown) == 1 else 's'}"
+    said = f"{wrong} of {number} not OK." if wrong else f"{number}, all OK." if shown else "No check has run."
+    return f"{said} {_parts(broken)} of the configuration can't be used." if broken else said
+
+
+def _parts(number: int) -> str:
+    return f"{number} part{'' if number == 1 else 's'}"
 
 
 def _again(refresh: int) -> str:
@@ -169,12 +173,9 @@ def _counts(shown: Sequence[Result]) -> str:
     return f'<ul class="counts">{items}</ul>' if items else ""
 
 
-def _broken(broken: Sequence[Broken], details: bool) -> str:
-    if not broken:
-        return ""
-    said = f"{len(broken)} part{'s' if len(broken) > 1 else ''} of the configuration can't be used."
-    listed = "".join(f"<li>{_text(str(one))}</li>" for one in broken) if details else ""
-    return f'<p class="state unknown">{said}</p>' + (f"<ul>{listed}</ul>" if listed else "")
+def _broken(broken: Sequence[Broken]) -> str:
+    listed = "".join(f"<li>{_text(str(one))}</li>" for one in broken)
+    return f"<h2>Can't be used</h2><ul>{listed}</ul>" if listed else ""
 
 
 def _table(shown: Sequence[Result], details: bool, commands: Mapping[str, Command]) -> str:
