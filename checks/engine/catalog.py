@@ -18,10 +18,11 @@ from typing import NamedTuple
 GROUP = "testbed_checks"
 DISTRIBUTION = "testbed-checks"
 _PACKAGE = Path(__file__).resolve().parents[1]
+_LINKS = 40
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 _VALUE = re.compile(r"(?P<module>\w+(\.\w+)*)\s*(:\s*(?P<attribute>\w+(\.\w+)*))?\s*(\[.*\])?\s*")
-# They change what an interpreter does at its start, which the warmed process has behind it.
-_AT_START = re.compile(r"PYTHON.*|LD_.*|GLIBC_TUNABLES|MALLOC_.*|OPENSSL_.*|SSL_CERT_.*")
+# They change what happens at a start, which the warmed process has behind it.
+_AT_START = re.compile(r"PYTHON.*|LD_.*|OPENSSL_CONF")
 _UTF_8 = re.compile(r"|C|POSIX|[^.]*\.utf-?8(@.*)?", re.IGNORECASE)
 
 
@@ -41,7 +42,7 @@ def entries() -> dict[str, str]:
 def entry_for(program: str, path: str | None = None) -> str:
     """Return the entry of a program word in a command line, or "" where it is not one of ours; `path` is the command's PATH (default: ours).
 
-    Somebody else's check_disk is not ours: an absolute path counts when its file was installed with the entry.
+    Somebody else's check_disk is not ours: a path counts where it is, or is linked to, a file that was installed with the entry.
     """
     found = catalog()
     if "/" not in program:
@@ -52,9 +53,21 @@ def entry_for(program: str, path: str | None = None) -> str:
     if not program.startswith("/"):
         return ""
     try:
-        return found.programs.get(str(Path(program).resolve()), "")
-    except (OSError, RuntimeError):  # a loop of links
+        return _installed(Path(program), found.programs)
+    except (OSError, RuntimeError, ValueError):  # a loop of links, a name that is too long
         return ""
+
+
+def _installed(program: Path, programs: Mapping[str, str]) -> str:
+    for _ in range(_LINKS):
+        # The last element is not resolved at once: all our commands may be links to one launcher.
+        program = program.parent.resolve() / program.name
+        if str(program) in programs:
+            return programs[str(program)]
+        if not program.is_symlink():
+            break
+        program = program.parent / program.readlink()
+    return ""
 
 
 def can_be_warm(environment: Mapping[str, str]) -> bool:
@@ -82,15 +95,20 @@ def _stamps() -> Iterator[tuple[str, int]]:
 def _catalog(stamps: tuple[tuple[str, int], ...]) -> Catalog:
     own = {path.stem: f"checks.{path.stem}:main" for path in sorted(_PACKAGE.glob("check_*.py"))}
     found = Catalog(own, {}, [])
-    for distribution in metadata.distributions(name=DISTRIBUTION):
-        found.programs.update(_programs(distribution, own))
     for distribution in metadata.distributions():
         try:
+            if _is_ours(distribution):
+                found.programs.update(_programs(distribution, own))
             if GROUP in (distribution.read_text("entry_points.txt") or ""):
                 _add(distribution, found)
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            found.troubles.append(f"entry points of {_label(distribution)}: {' '.join(str(error).split())}")
+        except Exception as error:  # importlib.metadata raises whatever comes out of a damaged file
+            found.troubles.append(f"{_label(distribution)}: {type(error).__name__}: {' '.join(str(error).split())}")
     return found
+
+
+def _is_ours(distribution: metadata.Distribution) -> bool:
+    # Its name without reading its METADATA: there may be hundreds.
+    return Path(_label(distribution)).name.partition("-")[0].replace("-", "_") == DISTRIBUTION.replace("-", "_")
 
 
 def _label(distribution: metadata.Distribution) -> str:
@@ -118,5 +136,6 @@ def _programs(distribution: metadata.Distribution, offered: Mapping[str, str]) -
     programs = {}
     for file in distribution.files or ():
         if file.name in offered and file.parent.name == "bin":
-            programs[str(Path(str(distribution.locate_file(file))).resolve())] = offered[file.name]
+            folder = Path(str(distribution.locate_file(file))).parent
+            programs[str(folder.resolve() / file.name)] = offered[file.name]
     return programs

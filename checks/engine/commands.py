@@ -18,21 +18,23 @@ from typing import NamedTuple
 
 from checks.engine.catalog import can_be_warm, entry_for
 from checks.engine.jobs import OUTPUT_LIMIT, Job
+from checks.output import clean_text
 
 LINE_LIMIT = 2046
-"""Bytes of a line, its end counted: NRPE takes the rest for another line."""
+"""Bytes of a line; NRPE takes the rest for another line."""
 PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 """As NRPE gives it to a plugin."""
-_FILE_LIMIT = 1024 * 1024
+_BYTES_LIMIT = 16 * 1024 * 1024
 _FILES_LIMIT = 1000
 _DEPTH_LIMIT = 16
+_BROKEN_LIMIT = 1000
 _SETTLED = 1_000_000_000
+_PATIENCE = 10
 _BLANKS = b" \t\n\v\f\r"
 _INTERVAL = re.compile(r"#[#\s]*interval\s*=\s*(.*)", re.IGNORECASE)
 _SECONDS = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*([smhd]?)", re.ASCII | re.IGNORECASE)
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST_INTERVAL = 366 * 86400
-_COMMAND = re.compile(r"command\[+([^\]]+)\]?.*")
 # What a shell takes as it stands, outside and inside of quotes.
 _PIECE = r"""(?:[\w@%+=:,./^-]|[^\x00-\x7f]|'[^']*'|"[^"$`\\]*")"""
 _PLAIN = re.compile(rf"[ \t]*((?:[A-Za-z_]\w*={_PIECE}*[ \t]+)*)({_PIECE}+(?:[ \t]+{_PIECE}+)*)[ \t]*", re.ASCII)
@@ -56,7 +58,7 @@ class Broken(NamedTuple):
     reason: str
 
     def __str__(self) -> str:
-        return f"{self.source}{f', line {self.number}' if self.number else ''}: {self.reason}"
+        return clean_text(f"{self.source}{f', line {self.number}' if self.number else ''}: {self.reason}")
 
 
 class Reading(NamedTuple):
@@ -76,6 +78,7 @@ class Commands:
         self.paths = [Path(path) for path in paths]
         self._read: dict[Path, _Stamp] | None = None
         self._seen: dict[Path, _Stamp] = {}
+        self._restless = 0
 
     def read(self) -> Reading:
         """Return the commands and what is broken. Never raises for what is in the files."""
@@ -83,6 +86,7 @@ class Commands:
         for path in self.paths:
             reader.path(path)
         self._read = reader.stamps
+        self._restless = 0
         return Reading(reader.commands(), reader.broken)
 
     def changed(self) -> bool:
@@ -90,8 +94,10 @@ class Commands:
         if self._read is None:
             return True
         now = {path: _stamp(path) for path in self._read}
-        settled = now == self._seen
+        self._restless = 0 if now == self._seen else self._restless + 1
         self._seen = now
+        # Something may be written all the time, and the change that is meant is not to wait for its end.
+        settled = not self._restless or self._restless > _PATIENCE
         return settled and now != self._read
 
 
@@ -125,7 +131,7 @@ def environment() -> dict[str, str]:
 
 
 class _Reader:
-    """One reading."""
+    """One reading. Bounded in files, bytes and depth, whatever includes what."""
 
     def __init__(self) -> None:
         self.broken: list[Broken] = []
@@ -133,6 +139,7 @@ class _Reader:
         self._found: dict[str, Command] = {}
         self._prefix = ""
         self._files = 0
+        self._bytes = _BYTES_LIMIT
 
     def commands(self) -> dict[str, Command]:
         """Return what was found, with NRPE's command_prefix where there is one."""
@@ -140,116 +147,138 @@ class _Reader:
             return self._found
         return {name: found._replace(line=f"{self._prefix} {found.line}") for name, found in self._found.items()}
 
-    def path(self, path: Path, within: tuple[Path, ...] = ()) -> None:
-        """Read a file or a directory."""
-        self.stamps[path] = _stamp(path)
-        if path.is_dir():
-            self._directory(path, within)
-        else:
-            self._file(path, within)
-
-    def _directory(self, folder: Path, within: tuple[Path, ...]) -> None:
-        if len(within) > _DEPTH_LIMIT:
-            return self._name(folder, 0, f"more than {_DEPTH_LIMIT} levels of directories and includes")
-        try:
-            paths = sorted(folder.iterdir())
-        except OSError as error:
-            return self._name(folder, 0, error.strerror or str(error))
-        for path in paths:
-            if path.name.endswith(".cfg") or path.is_dir():
-                self.path(path, (*within, folder))
-        return None
-
-    def _file(self, path: Path, within: tuple[Path, ...]) -> None:
+    def path(self, path: Path, within: tuple[_Stamp, ...] = ()) -> None:
+        """Read a file or a directory; `within`: what includes it."""
         self._files += 1
-        if path in within:
-            return self._name(path, 0, "includes itself")
-        if len(within) > _DEPTH_LIMIT or self._files > _FILES_LIMIT:
-            return self._name(path, 0, f"more than {_FILES_LIMIT} files, or {_DEPTH_LIMIT} levels of includes")
-        try:
-            content = _content(path)
-        except OSError as error:
-            return self._name(path, 0, error.strerror or str(error))
+        if self._files > _FILES_LIMIT:
+            if self._files == _FILES_LIMIT + 1:
+                self._name(path, 0, f"not read, as all that follows: more than {_FILES_LIMIT} files")
+            return
+        stamp = self.stamps[path] = _stamp(path)
+        if stamp[:2] in within:
+            self._name(path, 0, "includes itself")
+        elif len(within) > _DEPTH_LIMIT:
+            self._name(path, 0, f"more than {_DEPTH_LIMIT} levels of directories and includes")
+        else:
+            try:
+                read = self._directory if _is_directory(stamp) else self._file
+                read(path, (*within, stamp[:2]))
+            except (OSError, ValueError) as error:
+                self._name(path, 0, getattr(error, "strerror", "") or str(error))
+
+    def _directory(self, folder: Path, within: tuple[_Stamp, ...]) -> None:
+        """Read what NRPE reads of a directory: regular files *.cfg, and directories that are neither hidden nor named so."""
+        for path in sorted(folder.iterdir()):
+            stamp = _stamp(path)
+            hidden, named = path.name.startswith("."), path.suffix == ".cfg"
+            nowhere = len(stamp) == 1  # hidden and linked to nowhere: an editor's lock
+            if (not hidden and not named) if _is_directory(stamp) else (named and not (hidden and nowhere)):
+                self.path(path, within)
+
+    def _file(self, path: Path, within: tuple[_Stamp, ...]) -> None:
         interval: float | None = None
-        for number, line in enumerate(content.split(b"\n"), 1):
-            interval = self._line(path, number, line, interval, (*within, path))
-        return None
+        content = _content(path, self._bytes)
+        self._bytes -= len(content)
+        for number, raw in enumerate(content.split(b"\n"), 1):
+            try:
+                interval = self._line(path, number, raw, interval, within)
+            except ValueError as error:
+                self._name(path, number, str(error))
+                interval = None
 
     def _line(
-        self, path: Path, number: int, raw: bytes, interval: float | None, within: tuple[Path, ...]
+        self, path: Path, number: int, raw: bytes, interval: float | None, within: tuple[_Stamp, ...]
     ) -> float | None:
-        """Take one line; return the interval for the next one."""
+        """Take one line; return the interval for the next one. Raises ValueError for a broken line."""
         stripped = raw.strip(_BLANKS)
+        if len(raw) > LINE_LIMIT and stripped:
+            raise ValueError(f"longer than {LINE_LIMIT} bytes, where NRPE cuts it")
+        if stripped.startswith(b"#"):
+            said = _INTERVAL.fullmatch(stripped.decode("utf-8", "replace"))
+            return _seconds(said[1]) if said else interval
+        name, equals, value = _text(stripped).lstrip("=").partition("=")
         if not stripped:
             return None
-        if stripped.startswith(b"#"):
-            return self._comment(path, number, stripped, interval)
-        try:
-            text = stripped.decode("utf-8")
-        except UnicodeDecodeError:
-            self._name(path, number, "not UTF-8")
-            return None
-        name, equals, value = text.partition("=")
-        if len(raw) >= LINE_LIMIT:
-            self._name(path, number, f"longer than {LINE_LIMIT} bytes, which NRPE cuts")
-        elif not equals or not name or not value:
-            self._name(path, number, "not a name, = and a value")
-        elif name in ("include", "include_file", "include_dir"):
-            self.path(Path(value), within)
+        if not equals or not value:
+            raise ValueError("not a name, = and a value")
+        if name in ("include", "include_file", "include_dir"):
+            self.path(Path("/", value), within)
         elif name == "command_prefix":
             self._prefix = value
         elif "command[" in name:
-            self._command(path, number, name, value, interval)
-        return None
-
-    def _comment(self, path: Path, number: int, raw: bytes, interval: float | None) -> float | None:
-        said = _INTERVAL.fullmatch(raw.decode("utf-8", "replace"))
-        if not said:
-            return interval
-        seconds = _seconds(said[1])
-        if seconds is None:
-            self._name(path, number, f"interval {said[1]!r} is not seconds, or such as 5m or 1h")
-        return seconds
-
-    def _command(self, path: Path, number: int, name: str, line: str, interval: float | None) -> None:
-        said = _COMMAND.fullmatch(name)
-        if not said or not said[1].isprintable():
-            return self._name(path, number, "no name in command[...]")
-        if not line.replace("\t", " ").isprintable():
-            return self._name(path, number, "control characters in a command")
-        self._found[said[1]] = Command(said[1], line, interval, path, number)
+            known = _command_name(name)
+            self._found[known] = Command(known, _without_arguments(value.strip()), interval, path, number)
         return None
 
     def _name(self, path: Path, number: int, reason: str) -> None:
-        self.broken.append(Broken(path, number, reason))
+        if len(self.broken) < _BROKEN_LIMIT:
+            self.broken.append(Broken(path, number, reason))
+        elif len(self.broken) == _BROKEN_LIMIT:
+            self.broken.append(Broken(path, number, "and more"))
 
 
-def _seconds(text: str) -> float | None:
-    """Return the seconds that "60", "90s", "5m", "1h" or "1d" means, or None."""
-    said = _SECONDS.fullmatch(text.strip())
+def _text(raw: bytes) -> str:
+    """Return a line as text. Raises ValueError."""
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError("not UTF-8") from None
+    if any((character < " " and character != "\t") or character == "\x7f" for character in text):
+        raise ValueError("control characters")
+    return text
+
+
+def _command_name(name: str) -> str:
+    """Return NAME of command[NAME], as NRPE finds it: after the first [, up to the next ]. Raises ValueError."""
+    found = name.partition("[")[2].lstrip("]").partition("]")[0]
+    if not found.strip() or not found.isprintable():
+        raise ValueError("no name in command[...]")
+    return found
+
+
+def _without_arguments(line: str) -> str:
+    """Return the line as NRPE runs it when it is given no arguments: $ARG1$ is empty. It reads each second piece between $ as a macro."""
+    pieces = line.split("$")
+    for index in range(1, len(pieces), 2):
+        closed = index + 1 < len(pieces)
+        if closed and pieces[index].startswith("ARG"):
+            pieces[index] = ""
+        else:  # NRPE closes the last one in any case, and breaks the line
+            pieces[index] = f"${pieces[index]}{'$' if closed else ''}"
+    return "".join(pieces)
+
+
+def _seconds(text: str) -> float:
+    """Return the seconds that "60", "90s", "5m", "1h" or "1d" means. Raises ValueError."""
+    said = _SECONDS.fullmatch(text)
     seconds = float(said[1]) * _UNITS[said[2].lower()] if said else 0.0
-    return seconds if 1 <= seconds <= _LONGEST_INTERVAL else None
+    if not 1 <= seconds <= _LONGEST_INTERVAL:
+        raise ValueError(f"interval {text[:40]!r} is not seconds from 1 on, or such as 5m or 1h")
+    return seconds
+
+
+def _is_directory(stamp: _Stamp) -> bool:
+    return len(stamp) > 1 and stat.S_ISDIR(stamp[2])
 
 
 def _stamp(path: Path) -> _Stamp:
-    """Return what tells one state of a file or directory from another."""
+    """Return what tells one state of a file or directory from another; one number where there is none."""
     try:
         found = path.stat()
-    except OSError as error:
-        return (error.errno or 0,)
+    except (OSError, ValueError) as error:
+        return (getattr(error, "errno", 0) or 0,)
     # Written just now: the next write may leave the very same stamp, so this one is not to be trusted.
     fresh = abs(time.time_ns() - found.st_ctime_ns) < _SETTLED
     return (found.st_dev, found.st_ino, found.st_mode, found.st_size, found.st_mtime_ns, found.st_ctime_ns, fresh)
 
 
-def _content(path: Path) -> bytes:
-    """Return the content of a regular file. Raises OSError."""
+def _content(path: Path, limit: int) -> bytes:
+    """Return the content of a regular file. Raises OSError and ValueError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(0, "not a regular file")
-        content = file.read(_FILE_LIMIT + 1)
-    if len(content) > _FILE_LIMIT:
-        raise OSError(0, f"larger than {_FILE_LIMIT} bytes")
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("not a regular file")
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"more than {_BYTES_LIMIT} bytes in all")
     return content
