@@ -22,7 +22,12 @@ MEASURES = (
     Measure("submit.refused", "", GAUGE, "checks whose results are refused while those of others are taken"),
     Measure("submit.taken", "c", COUNTER, "results that were handed on"),
     Measure("submit.failed", "c", COUNTER, "times that handing on failed"),
-    Measure("submit.dropped", "c", COUNTER, "results that a newer one of the same check replaced, or that ended with their check"),
+    Measure(
+        "submit.dropped",
+        "c",
+        COUNTER,
+        "results that a newer one of the same check replaced, or that ended with their check",
+    ),
 )
 LARGEST_BATCH = 128
 _FIRST_DELAY, _LONGEST_DELAY = 1.0, 60.0

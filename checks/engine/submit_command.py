@@ -1,5 +1,6 @@
-"""Results handed to a command on its standard input, in the format of send_nsca(8): HOST, SERVICE, CODE and text, separated by tabs; ETB between two results.
+"""Results handed to a command on its standard input, in the format of send_nsca(8).
 
+That is HOST, SERVICE, CODE and text, separated by tabs, and ETB between two results.
 NSCA 2.9 and nsca-ng take it alike. The command runs in the engine's pool, one at a time, with a deadline; it ends when the engine does.
 """
 
