@@ -30,20 +30,47 @@ def service_line(
 
     Raises ValueError when host, service, prefix or postfix hold control characters: they would forge a field.
     """
-    for field in (host, service, prefix, postfix):
+    names = (host, b"SERVICEDESC::" + service)
+    return _line(b"SERVICE", timestamp, names, perfdata, (command, state, state_type), prefix, postfix)
+
+
+def host_line(
+    timestamp: int,
+    host: bytes,
+    perfdata: bytes,
+    state: bytes = b"",
+    command: bytes = b"",
+    state_type: bytes = b"",
+    prefix: bytes = b"",
+    postfix: bytes = b"",
+) -> bytes:
+    """One line of host perfdata, as service_line()."""
+    return _line(b"HOST", timestamp, (host,), perfdata, (command, state, state_type), prefix, postfix)
+
+
+def _line(
+    kind: bytes,
+    timestamp: int,
+    names: tuple[bytes, ...],
+    perfdata: bytes,
+    check: tuple[bytes, bytes, bytes],
+    prefix: bytes,
+    postfix: bytes,
+) -> bytes:
+    for field in (*names, prefix, postfix):
         if has_control_characters(field):
             raise ValueError(f"control characters in {field!r}")
+    command, state, state_type = map(clean_perfdata, check)
     fields = (
-        b"DATATYPE::SERVICEPERFDATA",
+        b"DATATYPE::%sPERFDATA" % kind,
         b"TIMET::%d" % timestamp,
-        b"HOSTNAME::" + host,
-        b"SERVICEDESC::" + service,
-        b"SERVICECHECKCOMMAND::" + clean_perfdata(command),
-        b"SERVICESTATE::" + clean_perfdata(state),
-        b"SERVICESTATETYPE::" + clean_perfdata(state_type),
+        b"HOSTNAME::" + b"\t".join(names),
+        b"%sCHECKCOMMAND::%s" % (kind, command),
+        b"%sSTATE::%s" % (kind, state),
+        b"%sSTATETYPE::%s" % (kind, state_type),
         b"GRAPHITEPREFIX::" + prefix,
         b"GRAPHITEPOSTFIX::" + postfix,
-        b"SERVICEPERFDATA::" + clean_perfdata(perfdata),
+        b"%sPERFDATA::%s" % (kind, clean_perfdata(perfdata)),
     )
     return b"\t".join(fields) + b"\n"
 
