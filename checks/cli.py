@@ -50,9 +50,14 @@ def main() -> NoReturn:
             3,
             f"testbed-checks: internal error, please report it: {type(error).__name__}: {str(error)[:200]}\n",
         )
+    if not sys.stdout:  # it was closed before we began
+        sys.exit(3 if text else code)
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
+    except UnicodeError as error:
+        print(f"testbed-checks: standard output: {error}", file=sys.stderr)
+        code = 3
     except OSError as error:
         # The interpreter would try again at its end, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

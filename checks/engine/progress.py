@@ -15,9 +15,8 @@ from checks.engine.terminal import cut, encoding_of, printable, understands_esca
 
 EVERY = 0.1
 """Seconds from one drawing to the next."""
-_BAR = 20
-_NARROW = 60
-"""Columns under which there is no bar."""
+_BARS = ((110, 20), (75, 10))
+"""From how many columns there is a bar, and how long it is."""
 
 
 class Progress:
@@ -57,8 +56,9 @@ class Progress:
 
     def line(self, width: int) -> str:
         """Return the line in at most `width` columns: how many are done, what was found, and what is running, the longest first."""
-        filled = _BAR * self._done // (self._total or 1)
-        bar = f"[{'#' * filled}{'.' * (_BAR - filled)}] " if width >= _NARROW else ""
+        room = next((room for columns, room in _BARS if width >= columns), 0)
+        filled = room * self._done // (self._total or 1)
+        bar = f"[{'#' * filled}{'.' * (room - filled)}] " if room else ""
         now = self._clock()
         parts = [f"{bar}{self._done}/{self._total}", f"{now - self._began:.0f} s"]
         if self._problems:

@@ -6,7 +6,7 @@ import argparse
 import difflib
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from checks.engine.options import add_common, command_paths
 from checks.options import UsageError
 
 if TYPE_CHECKING:
-    from checks.engine.commands import Command, Reading
+    from checks.engine.commands import Broken, Command, Reading
     from checks.engine.round import Round
 
 _UNKNOWN = 3
@@ -49,24 +49,27 @@ def main(opts: argparse.Namespace) -> tuple[int, str]:
 def _main(opts: argparse.Namespace) -> tuple[int, str]:
     from checks.engine import commands, page, round
 
-    reading = commands.Commands(command_paths(opts)).read()
-    chosen = _chosen(reading, opts.names)
+    paths = command_paths(opts)
+    reading = commands.Commands(paths).read()
+    chosen = _chosen(reading, opts.names, paths)
     if opts.html and (why := page.unwritable(opts.html)):
         raise UsageError(f"{opts.html}: {why}")
     environment = commands.environment()
     jobs = [commands.job(command, environment=environment, seconds=opts.timeout) for command in chosen.values()]
     done = round.run(jobs, opts.parallel, None if opts.quiet else sys.stderr)
-    code = _code(done, reading, opts.names)
+    # Who asks for some of the commands does not ask for what is wrong elsewhere.
+    broken = () if opts.names else reading.broken
+    code = _code(done, broken)
     if opts.html:
         try:
-            _write_page(opts, done, reading, chosen)
+            _write_page(opts, done, broken, chosen)
         except OSError as error:
             code = code or _UNKNOWN
             print(f"testbed-checks: {opts.html}: {error.strerror}", file=sys.stderr)
-    return code, _json(done, reading, chosen, code) if opts.json else _text(done, reading, opts.quiet)
+    return code, _json(done, reading, chosen, code) if opts.json else _text(done, broken, opts.quiet)
 
 
-def _chosen(reading: Reading, names: Iterable[str]) -> dict[str, Command]:
+def _chosen(reading: Reading, names: Iterable[str], paths: Iterable[Path]) -> dict[str, Command]:
     """Return the commands of these names, or all. Raises UsageError for a name that is not there."""
     found = reading.commands
     for name in names:
@@ -76,20 +79,19 @@ def _chosen(reading: Reading, names: Iterable[str]) -> dict[str, Command]:
             broken = f" (can't be used: {reading.broken[0]})" if reading.broken else ""
             raise UsageError(f"there is no command {name!r}{hint if found else ''}{broken}")
     if not found and not reading.broken:
-        raise UsageError("no command[...] line is there")
+        raise UsageError(f"no command[...] line in {', '.join(map(str, paths))}")
     return {name: found[name] for name in names} or found
 
 
-def _code(done: Round, reading: Reading, names: Iterable[str]) -> int:
+def _code(done: Round, broken: Sequence[Broken]) -> int:
     from checks.engine.results import UNKNOWN, worst
 
     if done.interrupted:
         return UNKNOWN
-    broken = [UNKNOWN] if reading.broken and not names else []
-    return worst([*(result.code for result in done.results), *broken])
+    return worst([*(result.code for result in done.results), *([UNKNOWN] if broken else [])])
 
 
-def _write_page(opts: argparse.Namespace, done: Round, reading: Reading, chosen: Mapping[str, Command]) -> None:
+def _write_page(opts: argparse.Namespace, done: Round, broken: Sequence[Broken], chosen: Mapping[str, Command]) -> None:
     from checks.engine import page
 
     text = page.render(
@@ -98,13 +100,13 @@ def _write_page(opts: argparse.Namespace, done: Round, reading: Reading, chosen:
         details=opts.details,
         title=opts.title or page.DEFAULT_TITLE,
         commands=chosen,
-        broken=() if opts.names else reading.broken,
+        broken=broken,
         waiting=[*done.stopped, *done.not_begun],
     )
     page.write(Path(opts.html), text)
 
 
-def _text(done: Round, reading: Reading, quiet: bool) -> str:
+def _text(done: Round, broken: Sequence[Broken], quiet: bool) -> str:
     """Return the table, what is broken, and the summary."""
     from checks.engine import table, terminal
 
@@ -113,7 +115,7 @@ def _text(done: Round, reading: Reading, quiet: bool) -> str:
     width = terminal.width_of(out) if terminal.is_terminal(out) else 0
     shown = [result for result in done.results if result.code or not quiet]
     lines = table.rows(shown, width, encoding, terminal.wants_colours(out))
-    lines += [terminal.printable(f"broken: {one}", encoding) for one in reading.broken]
+    lines += [terminal.printable(f"broken: {one}", encoding) for one in broken]
     if done.interrupted:
         lines.append(f"interrupted: {len(done.stopped)} stopped, {len(done.not_begun)} not begun")
     if not quiet or lines:

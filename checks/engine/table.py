@@ -12,7 +12,10 @@ _LONGEST = 1000
 """Characters of a text where no terminal's width bounds it."""
 _STATE_ROOM = max(map(len, STATES))
 _SECONDS_ROOM = 8
-_GAPS = 6
+_NARROW = 60
+"""Columns under which there is no room for times."""
+_SHORT_NAME = 24
+_SHORT_TEXT = 6
 _COLOURS = {0: "32", 1: "33", 2: "31", 3: "35"}
 
 
@@ -28,12 +31,13 @@ def rows(results: Iterable[Result], width: int = 0, encoding: str = "utf-8", col
     """
     ordered = worst_first(results)
     names = [printable(result.name, encoding) for result in ordered]
-    name_room = max(map(columns, names), default=0)
+    timed = not width or width >= _NARROW
+    room = max(map(columns, names), default=0)
     if width:
-        # A name is what tells checks apart; but of what it says something has to be seen as well.
-        name_room = min(name_room, max(12, width - _STATE_ROOM - _SECONDS_ROOM - _GAPS) * 2 // 5)
+        # A name tells checks apart, but something of what the check says has to be seen as well.
+        room = min(room, max(_SHORT_NAME, width * 2 // 5))
     return [
-        _row(result, padded(name, name_room), width, encoding, colours)
+        _row(result, padded(name, room), width, timed, encoding, colours)
         for result, name in zip(ordered, names, strict=True)
     ]
 
@@ -58,16 +62,19 @@ def duration(seconds: float) -> str:
     return f"{round(seconds) // 60} min {round(seconds) % 60} s"
 
 
-def _row(result: Result, name: str, width: int, encoding: str, colours: bool) -> str:
+def _row(result: Result, name: str, width: int, timed: bool, encoding: str, colours: bool) -> str:
     state = STATES[result.code]
-    shown = f"\x1b[{'' if result.code == OK else '1;'}{_COLOURS[result.code]}m{state}\x1b[0m" if colours else state
+    seconds = f"  {duration(result.seconds):>{_SECONDS_ROOM}}" if timed else ""
+    row = f"{state:{_STATE_ROOM}}  {name}{seconds}"
     text = printable(result.first_line, encoding)
-    left = f"{shown}{' ' * (_STATE_ROOM - len(state))}  {name}  {duration(result.seconds):>{_SECONDS_ROOM}}"
-    taken = _STATE_ROOM + columns(name) + _SECONDS_ROOM + _GAPS
     if not width:
         text = text if len(text) <= _LONGEST else text[:_LONGEST] + CUT
-    elif width > taken:
-        text = cut(text, width - taken)
     else:
-        text = ""
-    return f"{left}  {text}".rstrip()
+        room = width - columns(row) - 2
+        text = cut(text, room) if room >= _SHORT_TEXT else ""
+        row = cut(row, width)
+    row = f"{row}  {text}".rstrip()
+    if not colours or not row.startswith(state):
+        return row
+    bold = "" if result.code == OK else "1;"
+    return f"\x1b[{bold}{_COLOURS[result.code]}m{state}\x1b[0m{row[len(state) :]}"
