@@ -14,6 +14,7 @@ from checks.configuration.declared import about, parts, splits
 from checks.configuration.objects import define, group, minutes, postfix, retry_seconds
 from checks.configuration.settings import Settings, header
 from checks.configuration.unit import unit
+from checks.configuration.worker_unit import worker_unit
 from checks.plugin import Check, Command
 
 ROOM = "nagios"
@@ -56,6 +57,7 @@ def files(checks: Sequence[Check], settings: Settings) -> dict[str, str]:
     found["main/testbed-checks.cfg"] = _main(settings)
     found["examples/hosts.cfg"] = _examples(checks, settings)
     found["graphios.service"] = unit(settings)
+    found["testbed-checks-worker.service"] = worker_unit(settings)
     return found | seattle_nagios.files(
         checks, settings, {command.name: asked(command, settings) for check in checks for command in check.commands}
     )
