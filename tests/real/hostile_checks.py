@@ -314,7 +314,7 @@ def descriptors() -> None:
 @_kind
 def limits() -> None:
     """Takes its limits, niceness, directory, mask, environment, signals and modules away."""
-    os.nice(19)
+    os.nice(3)
     os.umask(0o777)
     os.chdir("/proc")
     os.environ.clear()
