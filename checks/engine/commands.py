@@ -82,23 +82,28 @@ class Commands:
 
     def read(self) -> Reading:
         """Return the commands and what is broken. Never raises for what is in the files."""
-        reader = _Reader()
-        for path in self.paths:
-            reader.path(path)
-        self._read = reader.stamps
-        self._restless = 0
+        reader = self._reader()
+        self._read, self._restless = reader.stamps, 0
         return Reading(reader.commands(), reader.broken)
 
     def changed(self) -> bool:
         """Whether read() would find other files now. To be asked once in a while: a file that changed is left until it is the same twice."""
         if self._read is None:
             return True
-        now = {path: _stamp(path) for path in self._read}
-        self._restless = 0 if now == self._seen else self._restless + 1
-        self._seen = now
+        if all(_stamp(path) == stamp for path, stamp in self._read.items()):
+            return False
+        now = self._reader().stamps  # with the files that are new
         # Something may be written all the time, and the change that is meant is not to wait for its end.
-        settled = not self._restless or self._restless > _PATIENCE
-        return settled and now != self._read
+        self._restless += 1
+        settled = now == self._seen or self._restless > _PATIENCE
+        self._seen = now
+        return settled
+
+    def _reader(self) -> _Reader:
+        reader = _Reader()
+        for path in self.paths:
+            reader.path(path)
+        return reader
 
 
 def job(
