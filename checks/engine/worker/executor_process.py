@@ -66,7 +66,7 @@ class Executor:
         try:
             environment = {name: value for name, value in os.environ.items() if name not in _NOT_ITS_OWN}
             self._process = subprocess.Popen(
-                self._argv, stdin=theirs, stdout=2, cwd="/", env=environment, start_new_session=True
+                self._argv, stdin=theirs.fileno(), stdout=2, cwd="/", env=environment, start_new_session=True
             )
         except OSError:
             ours.close()

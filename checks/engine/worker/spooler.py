@@ -76,7 +76,8 @@ class Spooler:
                     return None
                 self._changed.wait()
             kind = self._queue[0][1]
-            numbers, lines, rest = [], bytearray(), []
+            numbers: list[int] = []
+            lines, rest = bytearray(), []
             for item in self._queue:
                 if item[1] == kind and (not numbers or len(lines) + len(item[2]) <= LARGEST_FILE):
                     numbers.append(item[0])
