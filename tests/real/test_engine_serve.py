@@ -16,8 +16,8 @@ import pytest
 from tests.real.mounts import Mounts, fill
 from tests.stack import processes
 from tests.stack.daemon import StackError, wait_until
-from tests.stack.engine import Engine, scheduled
 from tests.stack.place import command
+from tests.stack.resident import Resident, scheduled
 
 # A text that no other run has.
 ONCE = "read up rest < /proc/uptime; read id < /proc/sys/kernel/random/uuid; echo OK: $id"
@@ -37,11 +37,11 @@ time.time_ns = lambda: true_ns() + offset() * 10**9
 
 
 @pytest.fixture
-def make_engine(make_stack_root: Callable[[str], Path], stack_user: str | None) -> Iterator[Callable[..., Engine]]:
-    engines: list[Engine] = []
+def make_engine(make_stack_root: Callable[[str], Path], stack_user: str | None) -> Iterator[Callable[..., Resident]]:
+    engines: list[Resident] = []
 
-    def make(**options: object) -> Engine:
-        engines.append(Engine(make_stack_root(f"serve{len(engines)}"), stack_user, **options))  # type: ignore[arg-type]
+    def make(**options: object) -> Resident:
+        engines.append(Resident(make_stack_root(f"serve{len(engines)}"), stack_user, **options))  # type: ignore[arg-type]
         return engines[-1]
 
     yield make
@@ -50,11 +50,11 @@ def make_engine(make_stack_root: Callable[[str], Path], stack_user: str | None) 
 
 
 @pytest.fixture
-def engine(make_engine: Callable[..., Engine]) -> Engine:
+def engine(make_engine: Callable[..., Resident]) -> Resident:
     return make_engine()
 
 
-def test_results_go_to_the_spool_and_to_the_submit_command(engine: Engine) -> None:
+def test_results_go_to_the_spool_and_to_the_submit_command(engine: Resident) -> None:
     plugin = engine.folder / "long"
     plugin.write_text(
         "#!/bin/sh\necho \"WARNING: first | 'a b'=1 x=2;;;;\"; echo 'second | y=3'; exit 1\n", encoding="utf-8"
@@ -76,7 +76,7 @@ def test_results_go_to_the_spool_and_to_the_submit_command(engine: Engine) -> No
     engine.stop()
 
 
-def test_systemd_hears_of_it(engine: Engine) -> None:
+def test_systemd_hears_of_it(engine: Resident) -> None:
     engine.write("a.cfg", scheduled("one", "/bin/echo OK"))
     engine.start("--submit", engine.collecting, environment={"WATCHDOG_USEC": "1000000"})
     engine.wait(lambda: engine.said("WATCHDOG=1"), "a sign of life")
@@ -85,7 +85,7 @@ def test_systemd_hears_of_it(engine: Engine) -> None:
     assert engine.said("STOPPING=1")
 
 
-def test_a_file_dropped_in_is_picked_up_and_a_broken_one_costs_only_itself(engine: Engine) -> None:
+def test_a_file_dropped_in_is_picked_up_and_a_broken_one_costs_only_itself(engine: Resident) -> None:
     engine.write("a.cfg", scheduled("first", "/bin/echo OK"))
     engine.start("--submit", engine.collecting)
     engine.wait(lambda: "first" in engine.services(), "the first command")
@@ -102,7 +102,7 @@ def test_a_file_dropped_in_is_picked_up_and_a_broken_one_costs_only_itself(engin
     engine.stop()
 
 
-def test_hup_reads_anew_and_renews_what_is_loaded(engine: Engine) -> None:
+def test_hup_reads_anew_and_renews_what_is_loaded(engine: Resident) -> None:
     engine.write("a.cfg", scheduled("first", ONCE))
     engine.start("--submit", engine.collecting)
     engine.wait(lambda: engine.handed(), "a result")
@@ -119,7 +119,7 @@ def test_hup_reads_anew_and_renews_what_is_loaded(engine: Engine) -> None:
     engine.stop()
 
 
-def test_term_ends_it_with_all_its_children(engine: Engine) -> None:
+def test_term_ends_it_with_all_its_children(engine: Resident) -> None:
     stubborn = "trap '' TERM; (trap '' TERM; sleep 1000) & sleep 1000"
     engine.write("a.cfg", *(scheduled(f"stubborn{number}", stubborn) for number in range(5)))
     engine.start("--submit", engine.collecting, "--spool", engine.spool)
@@ -134,11 +134,11 @@ def test_term_ends_it_with_all_its_children(engine: Engine) -> None:
     assert "Traceback" not in engine.log
 
 
-def _sleepers(engine: Engine) -> list[int]:
+def _sleepers(engine: Resident) -> list[int]:
     return [pid for pid in engine.children() if processes.command_line(pid).startswith(b"sleep\0")]
 
 
-def test_kill_9_and_restart_hand_on_nothing_wrong_and_nothing_twice(engine: Engine) -> None:
+def test_kill_9_and_restart_hand_on_nothing_wrong_and_nothing_twice(engine: Resident) -> None:
     engine.write(
         "a.cfg",
         *(scheduled(f"fast{number}", f"sh -c {shlex.quote(ONCE)}") for number in range(10)),
@@ -165,7 +165,7 @@ def test_kill_9_and_restart_hand_on_nothing_wrong_and_nothing_twice(engine: Engi
     engine.stop()
 
 
-def test_two_hundred_at_once(engine: Engine) -> None:
+def test_two_hundred_at_once(engine: Resident) -> None:
     names = {f"check{number}" for number in range(200)}
     engine.write("a.cfg", *(scheduled(name, f"/bin/echo 'OK: {name} | v=1'", "10") for name in sorted(names)))
     engine.start("--submit", engine.collecting, "--spool", engine.spool)
@@ -183,7 +183,7 @@ def test_two_hundred_at_once(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("step", [86_400, -86_400], ids=["day forward", "day backward"])
-def test_the_clock_steps(engine: Engine, step: int) -> None:
+def test_the_clock_steps(engine: Resident, step: int) -> None:
     clock = engine.folder / "clock"
     clock.write_text("0", encoding="ascii")
     (engine.folder / "sitecustomize.py").write_text(STEPPED, encoding="ascii")
@@ -212,7 +212,7 @@ def test_the_clock_steps(engine: Engine, step: int) -> None:
     [("exit 3", "exit code 3"), ("/no/such/send_nsca", "exit code 127"), ("echo no route >&2; false", "no route")],
     ids=["fails", "absent", "says why"],
 )
-def test_a_submit_command_that_fails(engine: Engine, broken: str, reason: str) -> None:
+def test_a_submit_command_that_fails(engine: Resident, broken: str, reason: str) -> None:
     switch = engine.state / "broken"
     switch.touch()
     engine.write("a.cfg", scheduled("one", f"{ONCE}' | v=1'"), scheduled("two", ONCE))
@@ -232,7 +232,7 @@ def test_a_submit_command_that_fails(engine: Engine, broken: str, reason: str) -
     engine.stop()
 
 
-def test_a_submit_command_that_hangs_holds_up_no_check(engine: Engine) -> None:
+def test_a_submit_command_that_hangs_holds_up_no_check(engine: Resident) -> None:
     engine.write("a.cfg", scheduled("one", "/bin/echo 'OK | v=1'"))
     engine.start("--submit", "sleep 1000", "--spool", engine.spool)
     engine.wait(lambda: _sleepers(engine), "the submit command")
@@ -243,7 +243,7 @@ def test_a_submit_command_that_hangs_holds_up_no_check(engine: Engine) -> None:
     assert not [pid for pid in sleepers if processes.start_time(pid)]
 
 
-def test_a_command_file_without_reader(engine: Engine) -> None:
+def test_a_command_file_without_reader(engine: Resident) -> None:
     pipe = engine.state / "nagios.cmd"
     engine.write("a.cfg", scheduled("one", ONCE), scheduled("two", "printf 'CRITICAL: a\\\\b\\nmore\\n'; exit 2"))
     engine.start("--command-file", pipe, "--spool", engine.spool)
@@ -263,7 +263,7 @@ def test_a_command_file_without_reader(engine: Engine) -> None:
     engine.stop()
 
 
-def _read(pipe: Path, engine: Engine, wanted: int) -> list[str]:
+def _read(pipe: Path, engine: Resident, wanted: int) -> list[str]:
     """The first lines that come."""
     text = b""
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
@@ -285,7 +285,7 @@ def _read(pipe: Path, engine: Engine, wanted: int) -> list[str]:
 
 def test_a_full_disk_below_the_spool(make_stack_root: Callable[[str], Path]) -> None:
     with Mounts() as mounts:
-        engine = Engine(make_stack_root("full"), prefix=mounts.enter)
+        engine = Resident(make_stack_root("full"), prefix=mounts.enter)
         try:
             mounts.tmpfs(engine.spool, "256k")
             _full_disk(engine, mounts.root / str(engine.spool).lstrip("/"))
@@ -293,7 +293,7 @@ def test_a_full_disk_below_the_spool(make_stack_root: Callable[[str], Path]) -> 
             engine.close()
 
 
-def _full_disk(engine: Engine, spool: Path) -> None:
+def _full_disk(engine: Resident, spool: Path) -> None:
     """`spool`: as the test sees it."""
     filler = fill(spool)
     engine.write("a.cfg", scheduled("one", 'read id < /proc/sys/kernel/random/uuid; echo "OK $id | $id=1"'))
@@ -314,7 +314,7 @@ def _lines(spool: Path) -> str:
     return "".join(path.read_text(encoding="utf-8") for path in spool.glob("service-perfdata.*"))
 
 
-def test_a_second_engine_leaves_the_first_ones_socket_alone(engine: Engine) -> None:
+def test_a_second_engine_leaves_the_first_ones_socket_alone(engine: Resident) -> None:
     engine.start()
     argv = [command("testbed-checks"), "serve", "--commands", engine.commands, "--socket", engine.socket]
     user = engine.folder.stat().st_uid if os.geteuid() == 0 else None
@@ -337,7 +337,7 @@ def test_mistakes_are_named_at_once(tmp_path: Path) -> None:
         assert (done.returncode, words in done.stdout, done.stderr) == (3, True, ""), done
 
 
-def test_an_engine_that_can_not_come_up_says_so(engine: Engine) -> None:
+def test_an_engine_that_can_not_come_up_says_so(engine: Resident) -> None:
     engine.socket.write_text("", encoding="ascii")
     with pytest.raises(StackError, match="something else than a socket"):
         engine.start()

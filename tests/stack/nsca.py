@@ -68,7 +68,7 @@ class Nsca(OnFreePort):
         self.port = self.port or free_port()
         self.prepare()
         log = self._root / "log" / f"{self.name}.log"
-        argv = [SERVER, "-F", "-c", self.folder / "nsca-ng.cfg"]
+        argv: list[str | Path] = [SERVER, "-F", "-c", self.folder / "nsca-ng.cfg"]
         daemon = self.daemon = Daemon(self.name, argv, log, user=self._user, root=self._root)
         daemon.start()
         daemon.wait_ready(lambda: daemon.listens(self.port), 10, "nsca-ng accepts connections", (self.port,))
