@@ -75,12 +75,16 @@ def _chosen(reading: Reading, names: Iterable[str], paths: Iterable[Path]) -> di
     for name in names:
         if name not in found:
             near = difflib.get_close_matches(name, found, 1, 0.5)
-            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(sorted(found)[:20])}"
+            hint = f"did you mean {near[0]}?" if near else f"there are {_listed(sorted(found))}"
             broken = f" (can't be used: {reading.broken[0]})" if reading.broken else ""
-            raise UsageError(f"there is no command {name!r}{hint if found else ''}{broken}")
+            raise UsageError(f"there is no command {name!r}; {hint}{broken}")
     if not found and not reading.broken:
         raise UsageError(f"no command[...] line in {', '.join(map(str, paths))}")
     return {name: found[name] for name in names} or found
+
+
+def _listed(names: Sequence[str]) -> str:
+    return (", ".join(names[:10]) or "none") + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
 def _code(done: Round, broken: Sequence[Broken]) -> int:

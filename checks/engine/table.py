@@ -44,7 +44,8 @@ def rows(results: Iterable[Result], width: int = 0, encoding: str = "utf-8", col
 
 def summary(results: Sequence[Result], seconds: float) -> str:
     """Return how many there are, how many of each state, and how long it took: `12 checks: 1 CRITICAL, 11 OK; 3.2 s`."""
-    return f"{len(results)} check{'' if len(results) == 1 else 's'}: {counted(results) or 'none'}; {duration(seconds)}"
+    states = f": {counted(results)}" if results else ""
+    return f"{len(results)} check{'' if len(results) == 1 else 's'}{states}; {duration(seconds)}"
 
 
 def counted(results: Iterable[Result]) -> str:
