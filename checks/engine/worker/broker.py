@@ -39,6 +39,8 @@ MOST_ATTEMPTS = 20
 """Executors that may die over a job. Its timeout limits them as well, from the third on."""
 FORGOTTEN = 600.0
 """Seconds after a job's timeout when Nagios gives it up and schedules the check anew by itself (nagioscore, base/checks.c)."""
+UNREADY = 20.0
+"""Seconds without an executor after which the jobs go back to Nagios's own workers."""
 _SLOW_SPOOL = 20.0
 _LEAVING = 2.0
 _RETRY, _RETRY_LATER, _PATIENT_AFTER = 0.1, 1.0, 60.0
@@ -102,6 +104,7 @@ class Broker:
         self._stop_by = self._leave_by = 0.0
         self._number = 0
         self._answered = 0
+        self._ready_until = time.monotonic()
         self._status = ("", 0.0)
         self._beat = (notify.watchdog_seconds() or 0.0) / 2
         self._beaten = 0.0
@@ -165,9 +168,19 @@ class Broker:
             self._begin_to_stop(now)
         if not self._executor.running and now >= self._executor.not_before:
             self._start_executor()
-        for plugin, (again, since) in list(self._absent.items()):
-            if now >= again:
-                self._connect(plugin, now, since)
+        if self._executor.ready:
+            self._ready_until = now
+            for plugin, (again, since) in list(self._absent.items()):
+                if now >= again:
+                    self._connect(plugin, now, since)
+        elif self._connections and now > self._ready_until + UNREADY:
+            log.error("there has been no executor for %.0f s: Nagios's own workers take over", UNREADY)
+            self._leave(now)
+            self._absent = {plugin: (now, now) for plugin in self._settings.plugins}
+        if self._leaving and now > self._leave_by:
+            for connection in self._leaving:
+                connection.close()
+            self._leaving = []
         for held in [held for held in self._jobs.values() if now > held.overdue]:
             if held.answer is None:
                 log.error(
@@ -400,14 +413,21 @@ class Broker:
             )
 
     def _begin_to_stop(self, now: float) -> None:
-        self._stop_by, self._leave_by = now + self._settings.stop_seconds, now + _LEAVING
+        self._stop_by = now + self._settings.stop_seconds
         notify.stopping("waiting for the checks that run")
+        self._leave(now)
         self._absent = {}
+        log.info("stopping: Nagios's own workers take over, %d checks still run", len(self._jobs))
+
+    def _leave(self, now: float) -> None:
+        """Nagios gets no more results by its connections, but as files, and hands over no more jobs."""
+        self._leave_by = now + _LEAVING
         for connection in list(self._connections.values()):
             self._flush(connection)
             connection.leave()
             kept.forget(connection.name)
-        self._leaving, self._connections = list(self._connections.values()), {}
+        self._leaving += self._connections.values()
+        self._connections = {}
         for number, held in list(self._jobs.items()):
             if not held.connection:
                 continue
@@ -418,17 +438,12 @@ class Broker:
                 self._strike(number)
             elif held.answer and not held.spooled_by:
                 self._hand_in(held)
-        log.info("stopping: Nagios's own workers take over, %d checks still run", len(self._jobs))
 
     def _over(self) -> bool:
         if not self._stop_by:
             return False
-        now = time.monotonic()
-        if self._leaving and now > self._leave_by:
-            for connection in self._leaving:
-                connection.close()
-            self._leaving = []
-        if self._leaving or (self._jobs and self._stops == 1 and now < self._stop_by):
+        awaited = self._jobs and self._stops == 1 and self._executor.running and time.monotonic() < self._stop_by
+        if self._leaving or awaited:
             return False
         for held in list(self._jobs.values()):
             text = b"UNKNOWN: the worker was stopped before this check ended\n"

@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 
-from checks.engine.worker.messages import Answer, BadFrame, Decoder, Message, encode
+from checks.engine.worker.messages import Answer, BadFrame, Decoder, Message, Ready, encode
 
 log = logging.getLogger("testbed-checks")
 
@@ -39,6 +39,8 @@ class Executor:
         self._pause = 0.0
         self._started = 0.0
         self.starts = 0
+        self.ready = False
+        """Whether it has said that it can run jobs."""
         self.not_before = 0.0
         """When the next start is due, by the monotonic clock."""
 
@@ -74,7 +76,7 @@ class Executor:
         finally:
             theirs.close()
         ours.setblocking(False)
-        self._socket, self._output, self._decoder = ours, bytearray(), Decoder()
+        self._socket, self._output, self._decoder, self.ready = ours, bytearray(), Decoder(), False
         self.starts += 1
 
     def send(self, message: Message) -> None:
@@ -111,9 +113,12 @@ class Executor:
         found: list[Answer] = []
         try:
             for message in self._decoder.feed(data):
-                if not isinstance(message, Answer):
+                if isinstance(message, Ready):
+                    self.ready = True
+                elif isinstance(message, Answer):
+                    found.append(message)
+                else:
                     raise BadFrame("a message that only the broker may send")
-                found.append(message)
         except BadFrame as error:
             if not found:
                 raise Died(f"it sent {error}") from None
@@ -126,7 +131,7 @@ class Executor:
         self._kill()
         if self._socket:
             self._socket.close()
-            self._socket = None
+            self._socket, self.ready = None, False
         if time.monotonic() - self._started > _STEADY:
             self._pause = 0.0
             self.not_before = 0.0

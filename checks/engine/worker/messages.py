@@ -77,8 +77,15 @@ class Answer(NamedTuple):
     under these names."""
 
 
-Message = Work | Cancel | Answer
-_LETTERS: dict[bytes, type[Work] | type[Cancel] | type[Answer]] = {b"w": Work, b"c": Cancel, b"a": Answer}
+class Ready(NamedTuple):
+    """Executor to broker, once: it can run jobs. Only then does the broker ask Nagios for any."""
+
+    pid: int
+
+
+Message = Work | Cancel | Answer | Ready
+_LETTERS: dict[bytes, type[Work] | type[Cancel] | type[Answer] | type[Ready]]
+_LETTERS = {b"w": Work, b"c": Cancel, b"a": Answer, b"r": Ready}
 _KINDS = {kind: letter for letter, kind in _LETTERS.items()}
 _READ: dict[type, Callable[[bytes], object]] = {int: int, float: float, str: bytes.decode, bytes: bytes}
 _READERS = {kind: [_READ[hint] for hint in get_type_hints(kind).values()] for kind in _KINDS}
