@@ -17,7 +17,6 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -70,6 +69,10 @@ class _Held:
     connection: Connection | None
     """None: nobody can be answered any more, the result is handed in."""
     overdue: float
+    inherited: bool = False
+    """From a predecessor's journal."""
+    given: bool = False
+    """Whether an executor got it."""
     answer: Answer | None = None
     """While its perfdata is being written, or its result is on its way."""
     spooled_by: float = 0.0
@@ -176,18 +179,19 @@ class Broker:
         elif self._connections and now > self._ready_until + UNREADY:
             log.error("there has been no executor for %.0f s: Nagios's own workers take over", UNREADY)
             self._leave(now)
-            self._absent = {plugin: (now, now) for plugin in self._settings.plugins}
+            self._absent = dict.fromkeys(self._settings.plugins, (now, now))
         if self._leaving and now > self._leave_by:
             for connection in self._leaving:
                 connection.close()
             self._leaving = []
-        for held in [held for held in self._jobs.values() if now > held.overdue]:
-            if held.answer is None:
+        for held in [held for held in self._jobs.values() if now > held.overdue and not held.answer]:
+            if self._executor.ready:
                 log.error(
                     "the executor has not answered for %.0f s: it is restarted", held.entry.work.timeout + OVERDUE
                 )
                 self._replace_executor()
                 break
+            self._finish(held, _unknown(held.entry, b"UNKNOWN: the worker could not run this check\n"))
         for held in [held for held in self._jobs.values() if held.spooled_by and now > held.spooled_by]:
             # Its perfdata is still in the queue; Nagios need not wait for it.
             self._spooled(held, "")
@@ -236,7 +240,9 @@ class Broker:
 
     def _accept(self, job: Handed, connection: Connection, run: str) -> None:
         known = any(
-            held.entry.connection == connection.name and held.entry.job_id == job.job_id for held in self._inherited()
+            held.entry.connection == connection.name and held.entry.job_id == job.job_id
+            for held in self._jobs.values()
+            if held.inherited
         )
         leaving = connection in self._leaving
         # When we leave, Nagios runs whatever is no check again by itself.
@@ -254,15 +260,11 @@ class Broker:
             log.warning("Nagios sent a check without environment macros: its perfdata can't be shipped")
         self._hold(entry, None if leaving else connection)
 
-    def _inherited(self) -> Iterator[_Held]:
-        """Jobs of connections that a predecessor has made."""
-        return (held for held in self._jobs.values() if held.entry.work.attempts)
-
-    def _hold(self, entry: Entry, connection: Connection | None) -> None:
+    def _hold(self, entry: Entry, connection: Connection | None, inherited: bool = False) -> None:
         overdue = time.monotonic() + entry.work.timeout + OVERDUE
-        self._jobs[entry.work.number] = _Held(entry, connection, overdue)
-        if self._executor.running:
-            self._executor.send(entry.work)
+        held = self._jobs[entry.work.number] = _Held(entry, connection, overdue, inherited)
+        if self._executor.ready:
+            self._give(held)
 
     def _flush(self, connection: Connection) -> None:
         try:
@@ -281,7 +283,7 @@ class Broker:
         del self._connections[connection.plugin]
         forgotten = [number for number, held in self._jobs.items() if held.connection is connection]
         for number in forgotten:
-            if self._executor.running and self._jobs[number].answer is None:
+            if self._executor.ready and self._jobs[number].answer is None:
                 self._executor.send(Cancel(number))
             self._strike(number)
         log.warning("Nagios ended the connection for %s; %d jobs are forgotten", connection.plugin, len(forgotten))
@@ -297,20 +299,21 @@ class Broker:
         except OSError as error:
             log.error("the executor can't be started: %s", error.strerror)
             return
-        for number, held in list(self._jobs.items()):
-            if held.answer is None:
-                self._give_again(number, held)
 
-    def _give_again(self, number: int, held: _Held) -> None:
+    def _give(self, held: _Held) -> None:
+        """Has the executor run a job, perhaps again."""
         work = held.entry.work
-        late = time.time() - held.entry.received > work.timeout and work.attempts >= 2
-        if late or work.attempts >= MOST_ATTEMPTS:
-            text = b"UNKNOWN: the worker ended %d times while this check ran\n" % (work.attempts + 1)
-            self._finish(held, _unknown(held.entry, text))
-            return
-        held.entry = held.entry._replace(work=work._replace(attempts=work.attempts + 1))
+        if held.given:
+            late = time.time() - held.entry.received > work.timeout and work.attempts >= 2
+            if late or work.attempts >= MOST_ATTEMPTS:
+                text = b"UNKNOWN: the worker ended %d times while this check ran\n" % (work.attempts + 1)
+                self._finish(held, _unknown(held.entry, text))
+                return
+            work = work._replace(attempts=work.attempts + 1)
+            held.entry = held.entry._replace(work=work)
+        held.given = True
         held.overdue = time.monotonic() + work.timeout + OVERDUE
-        self._executor.send(held.entry.work)
+        self._executor.send(work)
 
     def _replace_executor(self, why: str = "it was killed") -> None:
         log.error("the executor (process %d) is gone: %s, %s", self._executor.pid, why, self._executor.end())
@@ -323,22 +326,29 @@ class Broker:
                 self._replace_executor(str(died))
 
     def _hear(self) -> None:
-        """Takes the executor's answers."""
+        """Takes the executor's answers. A new one gets all that is to be run."""
+        was_ready = self._executor.ready
         try:
             answers = self._executor.read()
         except Died as died:
             self._replace_executor(str(died))
             return
+        if self._executor.ready and not was_ready:
+            for held in [held for held in self._jobs.values() if held.answer is None]:
+                self._give(held)
         for answer in answers:
-            held = self._jobs.get(answer.number)
-            if held is None or held.answer is not None:
-                continue  # cancelled when it was already on its way
-            if answer.spool and held.entry.work.kind == CHECK:
-                held.answer = answer
-                held.spooled_by = time.monotonic() + _SLOW_SPOOL
-                self._spooler.put(answer.number, answer.spool_kind, answer.spool)
-            else:
-                self._finish(held, answer)
+            self._heard(answer)
+
+    def _heard(self, answer: Answer) -> None:
+        held = self._jobs.get(answer.number)
+        if held is None or held.answer is not None:
+            return  # cancelled when it was already on its way
+        if answer.spool and held.entry.work.kind == CHECK:
+            held.answer = answer
+            held.spooled_by = time.monotonic() + _SLOW_SPOOL
+            self._spooler.put(answer.number, answer.spool_kind, answer.spool)
+        else:
+            self._finish(held, answer)
 
     def _spooled(self, held: _Held, trouble: str) -> None:
         if not held.spooled_by or not held.answer:
@@ -405,7 +415,7 @@ class Broker:
                 gone += 1
                 continue
             handed_in += not connection
-            self._hold(entry._replace(work=entry.work._replace(attempts=entry.work.attempts + 1)), connection)
+            self._hold(entry, connection, inherited=True)
         if names or handed_in or gone:
             log.warning(
                 "a predecessor was killed: %d connections kept, %d jobs run again, %d of them to be handed in, %d forgotten",
@@ -433,7 +443,7 @@ class Broker:
                 continue
             held.connection = None
             if held.entry.work.kind != CHECK:
-                if self._executor.running and not held.answer:
+                if self._executor.ready and not held.answer:
                     self._executor.send(Cancel(number))
                 self._strike(number)
             elif held.answer and not held.spooled_by:
