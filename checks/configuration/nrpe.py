@@ -63,9 +63,15 @@ def _snippet(check: Check, settings: Settings) -> str:
         f"or define a command with a name of your own in another file. {settings.bindir}/{check.name} --help lists the options.",
         "No sudo: the check runs as NRPE's own user and needs no privileges.",
     ]
+    if on_every_node(check) and not settings.engine_interval:
+        lines.append(
+            "Without Nagios: make it with --engine-interval SECONDS as well, and `testbed-checks serve` runs the check."
+        )
     blocks = [header(ROOM, settings, *lines)]
     for command in check.commands:
         why = ["For graphios-tap: Nagios itself cuts output above 4,096 bytes."] if command.tap else []
+        if command in on_every_node(check):
+            why += _interval(command, settings)
         blocks.append(_block([command.description, *why], [command], check, settings))
     for command in check.commands:
         if splits(check, command):
@@ -75,6 +81,17 @@ def _snippet(check: Check, settings: Settings) -> str:
             ]
             blocks.append(_block(why, list(parts(check, command, settings.parts)), check, settings))
     return "\n".join(blocks)
+
+
+def on_every_node(check: Check) -> Sequence[Command]:
+    """Return the commands that the engine runs on any node without Nagios; of the same in two sizes the large one, as it takes all."""
+    everywhere = [command for command in check.commands if not command.special and not command.server]
+    return [command for command in everywhere if command.tap] or everywhere
+
+
+def _interval(command: Command, settings: Settings) -> list[str]:
+    """Return the engine's comment, see checks/engine/commands.py; none where Nagios asks."""
+    return [f"interval={max(settings.engine_interval, command.interval)}"] if settings.engine_interval else []
 
 
 def _or_of_one(check: Check) -> str:
@@ -97,7 +114,7 @@ def profile(checks: Sequence[Check], settings: Settings) -> str:
     ]
     blocks = [header(ROOM, settings, *lines)]
     for check, command in profile_commands(name, checks):
-        blocks.append(_block([command.description], [command], check, settings))
+        blocks.append(_block([command.description, *_interval(command, settings)], [command], check, settings))
     return "\n".join(blocks)
 
 

@@ -19,7 +19,8 @@ _MOST_PARTS = 1000
 class Settings(NamedTuple):
     """`arguments` are pairs of a check's or command's name and more arguments for it, as a shell reads them; `interval` in seconds.
 
-    An empty `tls_dir` is each room's own; an empty `monitoring_server` is left to the administrator.
+    An empty `tls_dir` is each room's own; an empty `monitoring_server` is left to the administrator. `engine_interval` in seconds; 0: the engine
+    runs nothing by itself.
     """
 
     bindir: str = "/opt/testbed-checks/bin"
@@ -34,6 +35,7 @@ class Settings(NamedTuple):
     prefix: str = "testbed"
     interval: int = 60
     profile: str = ""
+    engine_interval: int = 0
 
 
 DEFAULTS = Settings()
@@ -125,6 +127,13 @@ OPTIONS = (
         "more arguments for one command, or for all of a check; repeatable",
     ),
     Option("monitoring_server", ("nrpe",), _addresses, "IP[,IP]", "who may ask NRPE, besides the node itself"),
+    Option(
+        "engine_interval",
+        ("nrpe",),
+        _whole(1, 86400),
+        "SECONDS",
+        "for nodes without Nagios: how often `testbed-checks serve` runs each check",
+    ),
     Option("tls", ("nrpe", "nagios"), None, "", "both sides prove who they are, with certificates"),
     Option("tls_dir", ("nrpe", "nagios"), _path, "DIR", "where the certificates lie"),
     Option("nrpe_port", ("nagios",), _whole(1, 65535), "PORT", "where NRPE listens"),

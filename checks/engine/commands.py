@@ -109,13 +109,17 @@ class Commands:
 def job(
     command: Command, *, environment: Mapping[str, str], seconds: float = 60.0, output_limit: int = OUTPUT_LIMIT
 ) -> Job:
-    """Return how the command runs: in a fork of the warmed process where it is plain words and its program is one of ours, else by a shell."""
+    """Return how the command runs: in a fork of the warmed process where it is plain words and its program is one of ours, else by a shell.
+
+    What keeps a check from the engine under NRPE, --no-engine and TESTBED_CHECKS_ENGINE=off, does so here.
+    """
     plain = _PLAIN.fullmatch(command.line)
     if plain:
         assigned = dict(word.split("=", 1) for word in shlex.split(plain[1]))
         own = {**environment, **assigned}
         words = shlex.split(plain[2])
-        entry = entry_for(words[0], own.get("PATH", PATH)) if can_be_warm(own) else ""
+        wanted = can_be_warm(own) and "--no-engine" not in words and own.get("TESTBED_CHECKS_ENGINE", "/")[:1] == "/"
+        entry = entry_for(words[0], own.get("PATH", PATH)) if wanted else ""
         if entry:
             return Job(command.name, tuple(words), entry, own, seconds=seconds, output_limit=output_limit)
     shell = ("/bin/sh", "-c", command.line)

@@ -57,7 +57,35 @@ command[environment]=printenv PATH HOME USER LOGNAME SHELL; pwd; umask
     "y.cfg": "command[before_nonsense]=/bin/echo before\nnonsense\n",
     "z.cfg": "command[last]=/bin/echo last\n",
 }
-ASKED = ["twice", "files", "included", "after", "blanks", "close", "x", "y", "unclosed", "inner", "equals", "leading", "comment", "commented", "case", "space", "interval", "crlf", "quotes", "pair", "awk", "arguments", "odd", "fits", "environment", "hidden_file", "no_name", "other_end", "sub", "hidden_folder", "folder", "before_nonsense", "last"]  # fmt: skip
+ASKED = [
+    *(
+        "twice",
+        "files",
+        "included",
+        "after",
+        "blanks",
+        "close",
+        "x",
+        "y",
+        "unclosed",
+        "inner",
+        "two words",
+        "equals",
+        "leading",
+    ),
+    *("comment", "commented", "case", "space", "interval", "crlf", "quotes", "pair", "awk", "arguments", "odd", "fits"),
+    *(
+        "environment",
+        "hidden_file",
+        "no_name",
+        "other_end",
+        "sub",
+        "hidden_folder",
+        "folder",
+        "before_nonsense",
+        "last",
+    ),
+]
 
 
 def run(command: Command, user: str | None) -> bytes:
@@ -103,7 +131,7 @@ def test_nrpe_and_the_engine_read_the_same(
     found = Commands([main]).read()
     assert [(one.source.name, one.number) for one in found.broken] == [("pipe.cfg", 0), ("y.cfg", 2)]
     told, runs = {}, {}
-    for name in [*ASKED, "two words"]:
+    for name in ASKED:
         argv = [CHECK_NRPE, "-H", "127.0.0.1", "-p", str(server.port), "-n", "-t", "20:3", "-c", name]
         answer = subprocess.run(argv, capture_output=True, timeout=60, check=False).stdout
         told[name] = b"" if b"not defined" in answer else answer

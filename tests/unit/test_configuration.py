@@ -17,6 +17,7 @@ from checks import cli
 from checks.configuration import declared, graphite, nagios, nrpe, readme
 from checks.configuration.command import generated
 from checks.configuration.settings import DEFAULTS
+from checks.engine.commands import Commands
 from checks.plugin import COUNTER, GAUGE, Check, Command, Measure, Options, Resource
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -304,6 +305,7 @@ def test_arguments_reach_the_check_as_they_were_given_through_nrpes_shell(tmp_pa
         (["nrpe", "--monitoring-server", "monitor"], "not an IP address"),
         (["nrpe", "--monitoring-server", "192.0.2.1\nx=1"], "not an IP address"),
         (["nrpe", "--profile", "seattle"], "none of seattle-server"),
+        (["nrpe", "--engine-interval", "0"], "from 1 to 86400"),
         (["nrpe", "--arguments", "check_disk"], "check_disk"),
         (["nrpe", "--arguments", "check_nothing=-w 3"], "the checks are check_"),
         (["nrpe", "--arguments", "check_disk=--wrong"], "--wrong"),
@@ -459,3 +461,22 @@ def test_nagios_which_drops_fractions_of_a_second_checks_at_the_interval_that_wa
     text = nagios.files(declared.all_checks(), DEFAULTS._replace(interval=interval))["templates.cfg"]
     found = re.findall(r"(?:check|retry)_interval +([0-9.]+)", text)
     assert {int(float(minutes) * 60) for minutes in found} == {interval}
+
+
+def test_the_engine_reads_what_is_generated_and_runs_nothing_of_it_by_itself_unless_it_is_told_to(
+    tmp_path: Path,
+) -> None:
+    there = Commands([ROOT / "nrpe"]).read()
+    assert there.commands.keys() >= nrpe_commands().keys()
+    assert not there.broken
+    assert not any(command.interval for command in there.commands.values())
+    assert run("nrpe", "--engine-interval", "600", "--output", str(tmp_path / "any"))[0] == 0
+    found = Commands([tmp_path / "any"]).read()
+    assert {name: command.line for name, command in found.commands.items()} == nrpe_commands()
+    # Not what hosts of one kind have, not what Nagios is asked in parts or in a short form.
+    intervals = {name: command.interval for name, command in found.commands.items() if command.interval}
+    assert intervals == {"check_disk": 600, "check_virt_stats_all": 600}
+    profile = ["--profile", "seattle-node", "--engine-interval", "60"]
+    assert run("nrpe", *profile, "--output", str(tmp_path / "node"))[0] == 0
+    node = Commands([tmp_path / "node"]).read().commands
+    assert {command.interval for command in node.values()} == {60, 1800}
