@@ -8,25 +8,27 @@ Started by checks.engine.forks, with the control socket as standard input.
 from __future__ import annotations
 
 import contextlib
-import errno
 import gc
-import importlib
 import marshal
 import os
 import select
 import signal
 import socket
 import sys
+import time
+from array import array
 from collections import deque
 from typing import NamedTuple
 
-from checks.engine import forked, kinship
+from checks.engine import forked, guard, kinship, spawned
 from checks.engine.fork_wire import (
     EXIT,
     EXITED,
     FAILED,
     HELLO,
     LAUNCH,
+    LEARNED,
+    LOADING,
     PID,
     READY,
     RETIRE,
@@ -34,23 +36,21 @@ from checks.engine.fork_wire import (
     SIGNALLED,
     STARTED,
     Incoming,
+    Launch,
     Message,
     pack,
 )
+from checks.engine.warmth import Memory, Warmth
 
-_DEFAULT_SIGNALS = [number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
-_LOCAL = (b"/bin/", b"/sbin/", b"/usr/", b"/lib")
+FOREIGN_SECONDS = 1.0
+"""How long the engine waits at the start for entries that are not ours; what takes longer is loaded meanwhile."""
+_LAST_SECONDS = 0.7
+"""How long killed children get to be gone when all ends."""
 
 
-class Launch(NamedTuple):
-    """What is to be started, as the engine sends it."""
-
-    name: str
-    entry: str
-    argv: list[bytes]
-    environment: dict[bytes, bytes]
-    directory: bytes
-    umask: int
+class _Running(NamedTuple):
+    number: int
+    slot: int | None
 
 
 class ForkServer:
@@ -61,52 +61,61 @@ class ForkServer:
         self._incoming = Incoming()
         self._descriptors: deque[int] = deque()
         self._pids: dict[int, int] = {}
-        self._numbers: dict[int, int] = {}
+        self._running: dict[int, _Running] = {}
+        self._memory = Memory()
+        self._warmth = Warmth((), {})
+        self._path: list[str] = []
+        self._trial: tuple[int, int] | None = None
+        self._told_cold = self._told_files = 0
+        self._ready_by: float | None = None
         self._retired = False
         self._engine = os.getppid()
         self._wake, self._waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def serve(self) -> None:
-        """Start children until the engine is gone, or until the last one ended after it said so."""
+        """Start children until the engine is gone, or until none is left after it said that no more will come."""
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the engine decides what is to end, whoever else is told to
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        kinship.die_with_parent(self._engine, signal.SIGTERM)
         kinship.adopt_orphans()
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         poll.register(self._wake, select.POLLIN)
-        while not (self._retired and not self._pids):
-            for descriptor, _ in poll.poll():
+        while os.getppid() == self._engine and not (self._retired and not kinship.children(os.getpid())):
+            ready = poll.poll(self._patience())
+            for descriptor, _ in ready:
                 if descriptor == self._wake:
                     with contextlib.suppress(BlockingIOError):
                         os.read(self._wake, 4096)
                     self._reap()
                 elif not self._receive():
                     return
-            self._reap()
+            if self._ready_by is not None or self._trial or self._warmth.learning:
+                self._learn()
 
     def end(self) -> None:
-        """Kill every descendant and wait for it."""
-        while True:
-            for pid in self._numbers:
-                _kill_group(pid, signal.SIGKILL)
-            for pid in kinship.descendants(os.getpid()):
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(pid, signal.SIGKILL)
-            try:
-                self._ended(os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT).si_pid)
-            except ChildProcessError:
+        """Kill every descendant, and wait until they are gone; not for one that the kernel does not let go."""
+        by = time.monotonic() + _LAST_SECONDS
+        while time.monotonic() < by:
+            for pid in self._running:
+                kinship.kill_group(pid, signal.SIGKILL)
+            kinship.kill_below(os.getpid())
+            if not self._reap():
                 return
+            time.sleep(0.005)
 
     def _receive(self) -> bool:
         """Do what the engine says; False when it is gone."""
         try:
-            size = socket.CMSG_SPACE(2 * 4 * 64)
-            data, beside, _, _ = self._control.recvmsg(65536, size, socket.MSG_CMSG_CLOEXEC)
+            data, beside, _, _ = self._control.recvmsg(65536, socket.CMSG_SPACE(2 * 4), socket.MSG_CMSG_CLOEXEC)
         except ConnectionError:
             return False
-        for level, kind, bytes_ in beside:
+        for level, kind, packed in beside:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                self._descriptors.extend(memoryview(bytes_[: len(bytes_) // 4 * 4]).cast("i"))
+                self._descriptors.extend(array("i", packed))
         for message in self._incoming.feed(data):
             self._obey(message)
         return bool(data)
@@ -115,50 +124,46 @@ class ForkServer:
         if message.kind == LAUNCH:
             self._launch(message)
         elif message.kind == SIGNAL:
-            pid = self._pids.get(message.number)
-            if pid:
-                _kill_group(pid, SIGNALLED.unpack(message.body)[0])
+            self._signal(message)
         elif message.kind == RETIRE:
             self._retired = True
         elif message.kind == HELLO:
             hello = marshal.loads(message.body)
-            sys.path[:] = hello["path"]
-            troubles = self._warm(hello["entries"])
-            self._send(READY, 0, marshal.dumps({"troubles": troubles, "files": {}}))
+            self._path = hello["path"]
+            sys.path[:] = self._path
+            self._warmth = Warmth(hello["entries"], hello["avoid"])
+            self._ready_by = time.monotonic() + FOREIGN_SECONDS
 
-    def _warm(self, entries: list[str]) -> list[str]:
-        troubles = []
-        for entry in entries:
-            try:
-                importlib.import_module(entry.partition(":")[0])
-            except BaseException as error:
-                troubles.append(f"{entry}: {type(error).__name__}: {error}")
-        gc.collect()
-        gc.freeze()
-        return troubles
+    # Children.
 
     def _launch(self, message: Message) -> None:
         stdout, stderr = self._descriptors.popleft(), self._descriptors.popleft()
         launch = Launch(*marshal.loads(message.body))
+        slot = None
         try:
+            if launch.entry in self._warmth.cold:
+                launch = spawned.cold(launch, self._path)
             if launch.entry:
-                pid = self._fork(launch, stdout, stderr)
-            elif launch.directory == b"/" and launch.argv[0].startswith(_LOCAL):
-                pid = _spawn(launch, stdout, stderr)
+                slot = self._memory.take()
+                pid = self._fork(launch, stdout, stderr, slot)
+            elif spawned.is_quick(launch):
+                pid = spawned.spawn(launch, stdout, stderr)
             else:
-                pid = self._fork(launch, stdout, stderr)
+                pid = self._fork(launch, stdout, stderr, None)
         except (OSError, ValueError) as error:
+            if slot is not None:
+                self._memory.give_back(slot)
             reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-            self._send(FAILED, message.number, reason.encode())
+            self._send(FAILED, message.number, f"{os.fsdecode(launch.argv[0])}: {reason}".encode("utf-8", "replace"))
         else:
             self._pids[message.number] = pid
-            self._numbers[pid] = message.number
+            self._running[pid] = _Running(message.number, slot)
             self._send(STARTED, message.number, PID.pack(pid))
         finally:
             os.close(stdout)
             os.close(stderr)
 
-    def _fork(self, launch: Launch, stdout: int, stderr: int) -> int:
+    def _fork(self, launch: Launch, stdout: int, stderr: int, slot: int | None) -> int:
         parent = os.getpid()
         pid = os.fork()
         if pid:
@@ -166,88 +171,117 @@ class ForkServer:
                 os.setpgid(pid, pid)
             return pid
         try:
-            forked.become(launch.name, launch.environment, launch.umask, stdout, stderr, parent)
+            forked.become(launch, stdout, stderr, parent)
             if launch.entry:
-                forked.run(launch.entry, launch.argv, launch.directory, lambda: None)
-            os.chdir(launch.directory)
-            signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-            _execute(launch)
+                forked.run(launch, lambda: self._leave_imported(slot))
+            else:
+                spawned.execute(launch)
         finally:
             os._exit(127)
 
-    def _reap(self) -> None:
+    def _leave_imported(self, slot: int | None) -> None:
+        """In a warm child, at its end: say what it had to import."""
+        names = self._warmth.imported()
+        if names and slot is not None and sys.path == self._path:
+            self._memory.write(slot, "\n".join(names))
+
+    def _signal(self, message: Message) -> None:
+        pid = self._pids.get(message.number)
+        if pid:
+            (number,) = SIGNALLED.unpack(message.body)
+            if number == signal.SIGKILL:
+                kinship.kill_below(pid)  # those as well that made a group of their own
+            kinship.kill_group(pid, number)
+
+    def _reap(self) -> bool:
+        """Reap what has ended; False where no child is left."""
         while True:
             try:
                 ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
-                return
+                return False
             if not ended:
-                return
+                return True
             self._ended(ended.si_pid)
 
     def _ended(self, pid: int) -> None:
-        number = self._numbers.get(pid)
-        if number is not None:
-            _kill_group(pid, signal.SIGKILL)
+        running = self._running.get(pid)
+        trial = self._trial if self._trial and self._trial[0] == pid else None
+        if running or trial:
+            kinship.kill_group(pid, signal.SIGKILL)
         _, status, usage = os.wait4(pid, 0)
-        if number is not None:
-            del self._numbers[pid], self._pids[number]
-            self._send(EXITED, number, EXIT.pack(status, usage.ru_utime, usage.ru_stime))
+        if running:
+            del self._running[pid], self._pids[running.number]
+            if running.slot is not None and (text := self._memory.give_back(running.slot)):
+                self._warmth.learn(text)
+            self._send(EXITED, running.number, EXIT.pack(status, usage.ru_utime, usage.ru_stime))
+        elif trial:
+            self._tried(trial[1], status)
+
+    # What is loaded.
+
+    def _patience(self) -> float | None:
+        """Return how long nothing has to be done, in milliseconds."""
+        waits = [self._warmth.patience]
+        if self._ready_by is not None:
+            waits.append(max(0.0, self._ready_by - time.monotonic()))
+        seconds = min((wait for wait in waits if wait is not None), default=None)
+        return None if seconds is None else seconds * 1000 + 1
+
+    def _learn(self) -> None:
+        """Try what is to be tried, and tell the engine when something is new."""
+        if self._trial and self._warmth.patience == 0:
+            kinship.kill_group(self._trial[0], signal.SIGKILL)
+        elif not self._trial and not self._retired:
+            self._begin_trial()
+        if self._ready_by is not None and (not self._warmth.learning or time.monotonic() > self._ready_by):
+            self._ready_by = None
+            self._tell(READY)
+
+    def _begin_trial(self) -> None:
+        if not (names := self._warmth.next_trial()):
+            return
+        slot = self._memory.take()
+        parent = os.getpid()
+        try:
+            if slot is None:
+                raise OSError
+            pid = os.fork()
+        except OSError:  # too busy
+            if slot is not None:
+                self._memory.give_back(slot)
+            self._warmth.postpone()
+            return
+        if pid:
+            self._trial = pid, slot
+            return
+        try:
+            forked.leave(parent)
+            os.closerange(3, forked.EVERY)
+            self._memory.write(slot, guard.trial(names))
+            os._exit(0)
+        finally:
+            os._exit(1)
+
+    def _tried(self, slot: int, status: int) -> None:
+        hung = self._warmth.patience == 0
+        wrong = self._memory.give_back(slot)
+        self._trial = None
+        if status and not wrong:
+            wrong = "its import hangs" if hung else "its import ends the process"
+        for name in self._warmth.tried(wrong):
+            self._send(LOADING, 0, name.encode())
+            self._warmth.load([name])
+        if self._ready_by is None:
+            self._tell(LEARNED)
+
+    def _tell(self, kind: int) -> None:
+        cold, files = self._warmth.cold, self._warmth.files
+        self._send(kind, 0, marshal.dumps({"cold": cold, "files": files}))
 
     def _send(self, kind: int, number: int, body: bytes) -> None:
         with contextlib.suppress(OSError):  # the engine is gone: its end of the socket tells us
             self._control.sendall(pack(kind, number, body))
-
-
-def _kill_group(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, number)
-
-
-def _candidates(launch: Launch) -> list[bytes]:
-    """Return the paths that argv[0] may mean, by the job's own PATH."""
-    program = launch.argv[0]
-    if b"/" in program:
-        return [program]
-    path = launch.environment.get(b"PATH", os.fsencode(os.defpath))
-    return [os.path.join(part or b".", program) for part in path.split(b":")]
-
-
-def _spawn(launch: Launch, stdout: int, stderr: int) -> int:
-    os.umask(launch.umask)
-    actions = [(os.POSIX_SPAWN_DUP2, stdout, 1), (os.POSIX_SPAWN_DUP2, stderr, 2)]
-    said: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-    for program in _candidates(launch):
-        for argv in (launch.argv, [b"/bin/sh", program, *launch.argv[1:]]):
-            try:
-                return os.posix_spawn(
-                    argv[0] if argv is not launch.argv else program,
-                    argv,
-                    launch.environment,
-                    file_actions=actions,
-                    setpgroup=0,
-                    setsigmask=[],
-                    setsigdef=_DEFAULT_SIGNALS,
-                )
-            except OSError as error:
-                said = error
-                if error.errno != errno.ENOEXEC:  # a script without #! is left to the shell
-                    break
-    raise said
-
-
-def _execute(launch: Launch) -> None:
-    program = launch.argv[0]
-    for program in _candidates(launch):
-        try:
-            os.execve(program, launch.argv, launch.environment)
-        except OSError as error:
-            if error.errno == errno.ENOEXEC:
-                os.execve(b"/bin/sh", [b"/bin/sh", program, *launch.argv[1:]], launch.environment)
-            said = error
-    os.write(2, b"%s: %s\n" % (launch.argv[0], os.fsencode(os.strerror(said.errno or 0))))
-    os._exit(126 if said.errno == errno.EACCES else 127)
 
 
 def main() -> None:

@@ -13,12 +13,23 @@ HEADER = struct.Struct("<IIB")
 # To the fork server. LAUNCH brings two descriptors: standard output and standard error.
 HELLO, LAUNCH, SIGNAL, RETIRE = range(1, 5)
 # From it.
-READY, STARTED, FAILED, EXITED, WARMING, LEARNED = range(11, 17)
+READY, STARTED, FAILED, EXITED, LOADING, LEARNED = range(11, 17)
 
 SIGNALLED = struct.Struct("<i")
 PID = struct.Struct("<i")
 EXIT = struct.Struct("<idd")
 """Status as waitpid() gives it, CPU seconds as user and as system."""
+
+
+class Launch(NamedTuple):
+    """What is to be started: the body of LAUNCH."""
+
+    name: str
+    entry: str
+    argv: list[bytes]
+    environment: dict[bytes, bytes]
+    directory: bytes
+    umask: int
 
 
 class Message(NamedTuple):

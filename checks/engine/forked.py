@@ -15,63 +15,74 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from checks.engine import kinship
+from checks.engine.fork_wire import Launch
 
+EVERY = 2**31 - 1
+"""The end of all descriptor numbers."""
 _NO_CODING = {"", "C", "POSIX"}
 # With these, Python hands bytes on that are no UTF-8 (PEP 538, PEP 540).
 _LENIENT = _NO_CODING | {"C.UTF-8", "C.utf8", "UTF-8"}
 
 
-def become(name: str, environment: Mapping[bytes, bytes], umask: int, stdout: int, stderr: int, parent: int) -> None:
-    """Leave everything of the fork server behind but its memory: signals, descriptors, group, environment."""
+def leave(parent: int) -> None:
+    """Leave the fork server behind: its signal handlers, its process group, and this process itself when it ends."""
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP, signal.SIGALRM):
+    for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.setpgid(0, 0)
     kinship.die_with_parent(parent)
-    kinship.call_it(name)
+
+
+def become(launch: Launch, stdout: int, stderr: int, parent: int) -> None:
+    """Be what the job asks for: name, descriptors, environment, umask. Its directory is not touched yet: that may take for ever."""
+    leave(parent)
+    kinship.call_it(launch.name)
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
-    os.closerange(3, 2**31 - 1)
-    os.umask(umask)
-    _set_environment(environment)
+    os.closerange(3, EVERY)
+    os.umask(launch.umask)
+    if launch.entry:
+        _set_environment(launch.environment)
 
 
-def run(entry: str, argv: Sequence[bytes], directory: bytes, at_end: Callable[[], None]) -> NoReturn:
-    """Call the function that `entry` names, as the console script would: `sys.exit(function())`. `at_end` is called before the process ends."""
-    me, leave = os.getpid(), os._exit
+def run(launch: Launch, at_end: Callable[[], None]) -> NoReturn:
+    """Call the function of the entry as the console script would: `sys.exit(function())`. `at_end` is called before the process ends."""
+    me, leave_now = os.getpid(), os._exit
 
     def end(code: int) -> NoReturn:
         if os.getpid() == me:  # and not what the check forked
             at_end()
-        leave(code)
+        leave_now(code)
 
-    os._exit = end
-    code = 3
-    try:
-        os.chdir(directory)
-    except OSError as error:
-        _say(f"{os.fsdecode(argv[0])}: can't change to {os.fsdecode(directory)}: {error.strerror}")
-        end(3)
-    sys.argv = [os.fsdecode(word) for word in argv]
-    sys.modules["__main__"] = types.ModuleType("__main__")
+    os._exit = end  # type: ignore[assignment]
     gc.enable()
+    sys.argv = [os.fsdecode(word) for word in launch.argv]
+    kept = sys.modules["__main__"]  # noqa: F841 - what it holds is still in use
+    sys.modules["__main__"] = types.ModuleType("__main__")
     try:
-        module, _, attribute = entry.partition(":")
-        function: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            function = getattr(function, part)
-        code = _code(function())
+        os.chdir(launch.directory)
+    except OSError as error:
+        _end_unknown(f"can't change to {os.fsdecode(launch.directory)}: {error.strerror}")
+    try:
+        code = _code(_function(launch.entry)())
     except SystemExit as error:
         code = _code(error.code)
     except BaseException as error:
-        _drop_output()
-        _say(_crash(error))
+        _end_unknown(f"crashed: {_crash(error)}")
     end(_finish(code))
+
+
+def _function(entry: str) -> Callable[[], object]:
+    module, _, attribute = entry.partition(":")
+    found: Any = importlib.import_module(module)
+    for part in attribute.split("."):
+        found = getattr(found, part)
+    return found  # type: ignore[no-any-return]
 
 
 def _set_environment(environment: Mapping[bytes, bytes]) -> None:
@@ -101,42 +112,42 @@ def _code(value: object) -> int:
 
 
 def _crash(error: BaseException) -> str:
-    """Return the line for an error that the check let through: its type and where it was raised."""
+    """Return, for an error that the check let through, its type and where it was raised."""
     trace, place = error.__traceback__, ""
     while trace:
         place = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"
         trace = trace.tb_next
-    name = os.path.basename(sys.argv[0]) if sys.argv else "check"
     try:
-        text = " ".join("".join(char if char.isprintable() and char != "|" else " " for char in str(error)).split())[
-            :200
-        ]
+        text = str(error)[:200]
     except Exception:
         text = ""
-    return f"UNKNOWN: {name} crashed: {type(error).__name__}{': ' + text if text else ''} (in {place})"
+    return f"{type(error).__name__}{': ' + text if text else ''} (in {place})"
 
 
-def _drop_output() -> None:
-    """What the check had printed and not yet written stays before our line, unless it is broken."""
-    with contextlib.suppress(Exception):
-        sys.stdout.flush()
-
-
-def _say(line: str) -> None:
+def _end_unknown(text: str) -> NoReturn:
+    """End with one line and UNKNOWN; what the check has not written yet is dropped, for it may be half a result."""
+    name = sys.argv[0].rpartition("/")[2] if sys.argv else "check"
+    line = "".join(char if char.isprintable() and char != "|" else " " for char in f"UNKNOWN: {name} {text}")
     with contextlib.suppress(OSError):
         os.write(1, line.encode("utf-8", "replace") + b"\n")
+    _finish_threads()
+    os._exit(3)
 
 
 def _finish(code: int) -> int:
     """Do what Python does at its end; return the exit code."""
+    _finish_threads()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream and not stream.closed:
+                stream.flush()
+        except Exception:
+            code = 120  # as Python does
+    return code
+
+
+def _finish_threads() -> None:
     with contextlib.suppress(Exception):
         threading._shutdown()  # type: ignore[attr-defined]
     with contextlib.suppress(Exception):
         atexit._run_exitfuncs()
-    with contextlib.suppress(Exception):
-        sys.stderr.flush()
-    try:
-        sys.stdout.flush()
-    except Exception:
-        return 120  # as Python does
-    return code

@@ -1,7 +1,8 @@
-"""What Linux lets a process ask about its parent and its descendants: prctl(2) and /proc/PID/task/TID/children."""
+"""What Linux lets a process do about its parent and its descendants: prctl(2), pidfd_send_signal(2), /proc/PID/task/TID/children."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -11,8 +12,7 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
-_libc = ctypes.CDLL(None, use_errno=True)
-_prctl = _libc.prctl
+_prctl = ctypes.CDLL(None).prctl
 
 
 def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
@@ -23,7 +23,7 @@ def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
 
 
 def adopt_orphans(adopt: bool = True) -> bool:
-    """Become the parent of descendants whose parent ended (a subreaper), or no longer; return what it was before."""
+    """Become the parent of descendants whose own parent ended (a subreaper), or no longer; return what it was before."""
     before = ctypes.c_int()
     _prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(before))
     _prctl(_PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(adopt))
@@ -32,25 +32,32 @@ def adopt_orphans(adopt: bool = True) -> bool:
 
 def call_it(name: str) -> None:
     """Set the name of this process as ps and top show it; 15 bytes of it are kept."""
-    _prctl(_PR_SET_NAME, ctypes.c_char_p(os.fsencode(name)))
+    _prctl(_PR_SET_NAME, ctypes.c_char_p(os.fsencode(name).replace(b"\0", b"")))
 
 
 def children(pid: int) -> list[int]:
-    """Return the living and unreaped children of a process; none where it is gone or the kernel does not say."""
+    """Return the children of a process that are not reaped yet; none where it is gone or the kernel does not say."""
     found: list[int] = []
-    try:
+    with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             found += map(int, (task / "children").read_bytes().split())
-    except OSError:
-        pass
     return found
 
 
-def descendants(pid: int) -> list[int]:
-    """Return its children, their children and so on, whatever their process group; not those that an ended process left to another."""
-    found, todo = [], children(pid)
-    while todo:
-        one = todo.pop()
-        found.append(one)
-        todo += children(one)
-    return found
+def kill_group(leader: int, number: int) -> None:
+    """Send the signal to the group of a child that is not reaped yet."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, number)
+
+
+def kill_below(pid: int, number: int = signal.SIGKILL) -> None:
+    """Send the signal to its children, their children and so on, whatever their group; not to those that an ended process left to another."""
+    for child in children(pid):
+        with contextlib.suppress(OSError):
+            handle = os.pidfd_open(child)
+            try:
+                if child in children(pid):  # still: the handle is no other process that got its number
+                    kill_below(child, number)
+                    signal.pidfd_send_signal(handle, number)
+            finally:
+                os.close(handle)

@@ -1,0 +1,97 @@
+"""How the fork server starts what is no warm check: a program of its own, by posix_spawn(3) or, where that could keep it waiting, by a fork."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+from checks.engine.fork_wire import Launch
+
+_DEFAULTS = [number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
+_QUICK = (b"/bin/", b"/sbin/", b"/usr/")
+_COLD = (
+    "import importlib, sys; sys.path[:] = {path!r}; sys.argv = sys.argv[1:]; found = importlib.import_module({module!r})\n"
+    "for name in {attribute!r}.split('.'): found = getattr(found, name)\n"
+    "sys.exit(found())"
+)
+
+
+def is_quick(launch: Launch) -> bool:
+    """Return whether posix_spawn will do: it can't change the directory, and it returns only when the kernel has found the program.
+
+    A directory on a dead mount would keep us, and so everybody, waiting.
+    """
+    return launch.directory == b"/" and (b"/" not in launch.argv[0] or launch.argv[0].startswith(_QUICK))
+
+
+def cold(launch: Launch, path: Sequence[str]) -> Launch:
+    """Return how an entry is run in a Python of its own."""
+    module, _, attribute = launch.entry.partition(":")
+    code = _COLD.format(path=list(path), module=module, attribute=attribute)
+    argv = [os.fsencode(sys.executable), b"-P", b"-c", os.fsencode(code), *launch.argv]
+    return launch._replace(entry="", argv=argv)
+
+
+def spawn(launch: Launch, stdout: int, stderr: int) -> int:
+    """Start the program in a group of its own and return its process id. Raises OSError and ValueError."""
+    os.umask(launch.umask)
+    actions = [(os.POSIX_SPAWN_DUP2, stdout, 1), (os.POSIX_SPAWN_DUP2, stderr, 2)]
+
+    def start(program: bytes, argv: list[bytes]) -> int:
+        return os.posix_spawn(
+            program, argv, launch.environment, file_actions=actions, setpgroup=0, setsigmask=[], setsigdef=_DEFAULTS
+        )
+
+    said: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    for program in _programs(launch):
+        try:
+            return start(program, launch.argv)
+        except OSError as error:
+            if error.errno == errno.ENOEXEC:
+                return start(b"/bin/sh", _by_shell(program, launch))
+            said = _worse(said, error)
+    raise said
+
+
+def execute(launch: Launch) -> None:
+    """Become the program, in a fork; where that fails, say so and end as a shell would."""
+    said: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them
+        signal.signal(number, signal.SIG_DFL)
+    what = launch.directory
+    try:
+        os.chdir(launch.directory)
+        what = launch.argv[0]
+        for program in _programs(launch):
+            try:
+                os.execve(program, launch.argv, launch.environment)
+            except OSError as error:
+                if error.errno == errno.ENOEXEC:
+                    os.execve(b"/bin/sh", _by_shell(program, launch), launch.environment)
+                said = _worse(said, error)
+    except OSError as error:
+        said = error
+    os.write(2, b"%s: %s\n" % (what, os.fsencode(said.strerror or "")))
+    os._exit(127 if said.errno == errno.ENOENT else 126)
+
+
+def _programs(launch: Launch) -> list[bytes]:
+    """Return the paths that argv[0] may mean, by the job's own PATH."""
+    program = launch.argv[0]
+    if b"/" in program:
+        return [program]
+    path = launch.environment.get(b"PATH", os.fsencode(os.defpath))
+    return [os.path.join(part or b".", program) for part in path.split(b":")]  # noqa: PTH118
+
+
+def _by_shell(program: bytes, launch: Launch) -> list[bytes]:
+    """Return what runs a script without #! line."""
+    return [b"/bin/sh", program, *launch.argv[1:]]
+
+
+def _worse(said: OSError, error: OSError) -> OSError:
+    """Of the errors along PATH, a program that was found is told."""
+    return said if error.errno in (errno.ENOENT, errno.ENOTDIR) else error
