@@ -32,9 +32,7 @@ class Peer(NamedTuple):
 
 def peer_of(connection: socket.socket) -> Peer:
     """Return who connected. Raises OSError."""
-    pid, uid, _ = _CREDENTIALS.unpack(
-        connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    )
+    pid, uid, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
     return Peer(pid, uid)
 
 
@@ -88,8 +86,7 @@ def _status(process: str) -> dict[str, str]:
 def _mounts(process: str) -> list[list[str]]:
     """Return what is mounted where, in order, without the numbers and the propagation, in which two equal tables differ."""
     return [
-        words[2:6] + words[words.index("-") :]
-        for words in map(str.split, _read(f"{process}/mountinfo").splitlines())
+        words[2:6] + words[words.index("-") :] for words in map(str.split, _read(f"{process}/mountinfo").splitlines())
     ]
 
 

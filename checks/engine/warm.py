@@ -1,11 +1,11 @@
 """The local socket at which the installed commands check_* ask for a warm run (checks/launchers/launcher has the client).
 
-The protocol, numbers in network byte order. The client sends "TBC1", the length of what follows (4 bytes), and strings with a NUL between them:
-umask (decimal), directory, path of the launcher, number of words, the words (sys.argv), the environment (NAME=VALUE). Then it sends nothing more.
-The engine answers "S" when the check has been started, "A" for each second that it runs, and at its end "E", exit code (1 byte), signal that ended it
-(1 byte), lengths of standard output and standard error (4 bytes each), and both. Where it will not or can not run it, it closes the connection, and so it
-does where anything but the check itself ended the run. Without a complete answer the client runs the check itself. When the client hangs up, the check is
-ended at once: NRPE's command_timeout ends the client.
+The protocol, numbers in network byte order. The client sends "TBC1", the length of what follows (4 bytes), and strings with a NUL between
+them: umask (decimal), directory, path of the launcher, number of words, the words (sys.argv), the environment (NAME=VALUE). Then it sends
+nothing more. The engine answers "S" when the check has been started, "A" for each second that it runs, and at its end "E", exit code (1
+byte), signal that ended it (1 byte), lengths of standard output and standard error (4 bytes each), and both. Where it will not or can not
+run it, it closes the connection, and so it does where anything but the check itself ended the run. Without a complete answer the client
+runs the check itself. When the client hangs up, the check is ended at once: NRPE's command_timeout ends the client.
 """
 
 from __future__ import annotations
@@ -171,6 +171,7 @@ class WarmServer:
     async def _run(self, connection: socket.socket, job: Job) -> Ended:
         """Run it and return its end. Raises Refused; then it is being ended, if it was started."""
         over: asyncio.Future[str] = self._loop.create_future()
+        timer = self._loop.call_later(_START_SECONDS, lambda: stop("no place free, or the fork server does not answer"))
 
         def stop(why: str) -> None:
             if not over.done():
@@ -183,7 +184,6 @@ class WarmServer:
                 connection.send(what)
             timer = self._loop.call_later(_ALIVE_SECONDS, say, b"A")
 
-        timer = self._loop.call_later(_START_SECONDS, stop, "no place free, or the fork server does not answer")
         run = self._loop.create_task(self._pool.run(job, lambda: say(b"S")))
         self._runs.add(run)
         run.add_done_callback(self._runs.discard)

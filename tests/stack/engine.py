@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,7 +27,8 @@ class Engine:
         self.folder.chmod(0o700)
         give(self.folder, self._user)
         log = self._root / "log" / f"{self._name}.log"
-        argv = [command("testbed-checks"), "serve", "--socket", self.socket, "--commands", commands, *self._options]
+        argv: list[str | Path] = [command("testbed-checks"), "serve", "--socket", self.socket, "--commands", commands]
+        argv += self._options
         self.daemon = Daemon(self._name, argv, log, user=self._user, root=self._root)
         said = len(self.log())
         self.daemon.start()
@@ -49,6 +49,6 @@ class Engine:
         assert self.daemon
         found = [self.daemon.pid]
         for pid in found:
-            for thread in os.listdir(f"/proc/{pid}/task"):
-                found += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text(encoding="ascii").split())
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                found += map(int, (thread / "children").read_text(encoding="ascii").split())
         return found
