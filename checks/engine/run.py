@@ -79,7 +79,8 @@ def _chosen(reading: Reading, names: Iterable[str], paths: Iterable[Path]) -> di
             broken = f" (can't be used: {reading.broken[0]})" if reading.broken else ""
             raise UsageError(f"there is no command {name!r}; {hint}{broken}")
     if not found and not reading.broken:
-        raise UsageError(f"no command[...] line in {', '.join(map(str, paths))}")
+        hint = "`testbed-checks config nrpe --output DIR` makes some"
+        raise UsageError(f"no command[...] line in {', '.join(map(str, paths))}; {hint}")
     return {name: found[name] for name in names} or found
 
 
