@@ -60,7 +60,7 @@ def hand_on(result: Result, host: bytes, when: int, *, spool: bool, prefix: byte
 
 def short_form(output: PluginOutput, names: int) -> bytes:
     """Return text that fits into one line of the command file, with the names of so many bytes; never empty."""
-    output.first = output.first.strip() or b"(no text)"
+    output.first = output.first.translate(_LINE_ENDS_ONLY).strip() or b"(no text)"
     room = min(_LONGEST_TEXT, LONGEST_LINE - _OVERHEAD - names)
     limit = room
     while True:

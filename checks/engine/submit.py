@@ -31,7 +31,7 @@ MEASURES = (
 )
 LARGEST_BATCH = 128
 _FIRST_DELAY, _LONGEST_DELAY = 1.0, 60.0
-_FIRST_REFUSAL, _LONGEST_REFUSAL = 300.0, 3600.0
+_FIRST_REFUSAL, _LONGEST_REFUSAL = 5.0, 3600.0
 
 
 class Report(NamedTuple):
@@ -81,6 +81,8 @@ class Submitter:
         self._waiting: dict[bytes, Report] = {}
         self._sending: dict[bytes, Report] = {}
         self._alone: dict[bytes, _Refused] = {}
+        # What failed alone since anything was taken.
+        self._failed_alone: set[bytes] = set()
         self._size = LARGEST_BATCH
         self._delay = 0.0
         self._wake, self._finishing = asyncio.Event(), asyncio.Event()
@@ -101,8 +103,8 @@ class Submitter:
         return {measure.label: value for measure, value in zip(MEASURES, values, strict=True)}
 
     def add(self, report: Report) -> None:
-        """Take this report; it replaces one of the same check that still waits."""
-        if self._waiting.pop(report.service, None):
+        """Take this report; it takes the place of one of the same check that still waits."""
+        if report.service in self._waiting:
             self._drop()
         self._waiting[report.service] = report
         self._wake.set()
@@ -172,33 +174,39 @@ class Submitter:
         self._waiting = back | self._waiting
 
     def _succeeded(self, batch: Sequence[Report]) -> float:
-        if self.trouble:
+        reason, self.trouble = self.trouble, ""
+        self._delay, self._size = 0.0, min(2 * self._size, LARGEST_BATCH)
+        if reason:
             log.info("results are handed on again")
         for report in batch:
             self._alone.pop(report.service, None)
-        self.trouble, self._delay, self._size = "", 0.0, min(2 * self._size, LARGEST_BATCH)
+            self._failed_alone.discard(report.service)
+        if len(self._failed_alone) == 1:
+            # It alone failed, and others are taken: the server does not want it. Of several it was the server.
+            self._refuse(self._failed_alone.pop(), reason)
+        self._failed_alone.clear()
         return 0.0
 
     def _failed(self, batch: Sequence[Report], handed: Handed) -> float:
         self.failed += 1
-        worked = not self.trouble
         if handed.refusing and len(batch) == 1:
             service = batch[0].service
-            refused = self._alone.setdefault(service, _Refused())
+            known = self._alone.setdefault(service, _Refused()).delay
             if report := self._waiting.pop(service, None):
                 self._waiting[service] = report
-            if worked:
-                # Others were taken just before: it is this one.
-                self._refuse(service, refused, handed.reason)
+            if known and not self.trouble:
+                self._refuse(service, handed.reason)
                 return 0.0
-        if worked or handed.reason != self.trouble:
+            self._failed_alone.add(service)
+        if handed.reason != self.trouble:
             log.warning("results can't be handed on: %s; they are tried again", handed.reason)
         self.trouble = handed.reason
         self._size = max(1, len(batch) // 2) if handed.refusing else self._size
         self._delay = min(2 * self._delay or _FIRST_DELAY, _LONGEST_DELAY) if not handed.taken else _FIRST_DELAY
         return self._delay
 
-    def _refuse(self, service: bytes, refused: _Refused, reason: str) -> None:
+    def _refuse(self, service: bytes, reason: str) -> None:
+        refused = self._alone.setdefault(service, _Refused())
         if not refused.delay:
             log.warning("the result of %s is refused: %s", service.decode("utf-8", "replace"), reason)
         refused.delay = min(2 * refused.delay or _FIRST_REFUSAL, _LONGEST_REFUSAL)
