@@ -23,7 +23,7 @@ from checks.engine.forks import ForkServer, NotStarted
 from checks.engine.jobs import CANCELLED, LOST, NOT_STARTED, Ended, Job
 from checks.engine.pool import Pool
 from checks.engine.worker import answers, command_line, macros, nagios_config
-from checks.engine.worker.messages import CHECK, Answer, BadFrame, Cancel, Decoder, Work, encode
+from checks.engine.worker.messages import CHECK, Answer, BadFrame, Cancel, Decoder, Ready, Work, encode
 from graphios.plugin_output import LONGEST_RAW
 
 _CHUNK = 256 * 1024
@@ -164,6 +164,7 @@ async def serve(channel: socket.socket, opts: argparse.Namespace) -> int:
             log(f"not warm: {trouble}")
         executor = Executor(Pool(server, opts.parallel), config, opts.max_output)
         reader, writer = await asyncio.open_connection(sock=channel, limit=_CHUNK)
+        writer.write(encode(Ready(os.getpid())))
         serving = asyncio.ensure_future(executor.serve(reader, writer))
         looking = asyncio.ensure_future(_renew(server))
         for number in (signal.SIGTERM, signal.SIGINT):
