@@ -68,6 +68,9 @@ def _row(result: Result, name: str, width: int, timed: bool, encoding: str, colo
     seconds = f"  {duration(result.seconds):>{_SECONDS_ROOM}}" if timed else ""
     row = f"{state:{_STATE_ROOM}}  {name}{seconds}"
     text = printable(result.first_line, encoding)
+    if result.trouble:
+        # The engine's own words begin with what stands in the columns before.
+        text = text.removeprefix(f"UNKNOWN: {name.rstrip()}: ")
     if not width:
         text = text if len(text) <= _LONGEST else text[:_LONGEST] + CUT
     else:

@@ -32,6 +32,11 @@ def test_a_row_says_state_name_seconds_and_text_without_perfdata() -> None:
     ]
 
 
+def test_what_the_engine_says_does_not_repeat_state_and_name() -> None:
+    hung = Result("check_x", 3, b"UNKNOWN: check_x: no end within 60 s\n", "deadline", seconds=60.0)
+    assert table.rows([hung]) == ["UNKNOWN   check_x    60.0 s  no end within 60 s"]
+
+
 def test_without_a_terminal_names_and_texts_are_whole() -> None:
     results = [a_result("n" * 200, 0, "t" * 300), a_result("short")]
     rows = table.rows(results)
