@@ -7,6 +7,7 @@ it is the module's `main`. Format: entry_points.txt of the entry points specific
 from __future__ import annotations
 
 import functools
+import os
 import re
 import shutil
 import sys
@@ -86,7 +87,7 @@ def catalog() -> Catalog:
 def _stamps() -> Iterator[tuple[str, int]]:
     for folder in [*sys.path, str(_PACKAGE)]:
         try:
-            yield folder, Path(folder or ".").stat().st_mtime_ns
+            yield folder, os.stat(folder or ".").st_mtime_ns  # noqa: PTH116 - for each run of a check
         except OSError:
             yield folder, 0
 

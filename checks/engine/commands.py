@@ -16,25 +16,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from checks.engine import nrpe_lines
 from checks.engine.catalog import can_be_warm, entry_for
 from checks.engine.jobs import OUTPUT_LIMIT, Job
 from checks.output import clean_text
 
-LINE_LIMIT = 2046
-"""Bytes of a line; NRPE takes the rest for another line."""
 PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 """As NRPE gives it to a plugin."""
 _BYTES_LIMIT = 16 * 1024 * 1024
 _FILES_LIMIT = 1000
 _DEPTH_LIMIT = 16
 _BROKEN_LIMIT = 1000
+# Nanoseconds.
 _SETTLED = 1_000_000_000
+# How often a change that goes on is waited for.
 _PATIENCE = 10
-_BLANKS = b" \t\n\v\f\r"
-_INTERVAL = re.compile(r"#[#\s]*interval\s*=\s*(.*)", re.IGNORECASE)
-_SECONDS = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*([smhd]?)", re.ASCII | re.IGNORECASE)
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_LONGEST_INTERVAL = 366 * 86400
 # What a shell takes as it stands, outside and inside of quotes.
 _PIECE = r"""(?:[\w@%+=:,./^-]|[^\x00-\x7f]|'[^']*'|"[^"$`\\]*")"""
 _PLAIN = re.compile(rf"[ \t]*((?:[A-Za-z_]\w*={_PIECE}*[ \t]+)*)({_PIECE}+(?:[ \t]+{_PIECE}+)*)[ \t]*", re.ASCII)
@@ -185,85 +181,42 @@ class _Reader:
                 self.path(path, within)
 
     def _file(self, path: Path, within: tuple[_Stamp, ...]) -> None:
-        interval: float | None = None
         content = _content(path, self._bytes)
         self._bytes -= len(content)
-        for number, raw in enumerate(content.split(b"\n"), 1):
+        interval: nrpe_lines.Interval | None = None
+        for number, raw in enumerate([*content.split(b"\n"), b""], 1):
+            before, interval = interval, None
             try:
-                interval = self._line(path, number, raw, interval, within)
+                line = nrpe_lines.clean(raw)
+                if line.startswith("#"):
+                    interval = nrpe_lines.comment(line, number, before)
+                elif nrpe_lines.is_command(line):
+                    self._command(path, number, line, before.seconds if before else None)
+                else:
+                    if before:
+                        self._name(path, before.number, "an interval, but no command right below it")
+                    self._directive(line, within)
             except ValueError as error:
                 self._name(path, number, str(error))
-                interval = None
 
-    def _line(
-        self, path: Path, number: int, raw: bytes, interval: float | None, within: tuple[_Stamp, ...]
-    ) -> float | None:
-        """Take one line; return the interval for the next one. Raises ValueError for a broken line."""
-        stripped = raw.strip(_BLANKS)
-        if len(raw) > LINE_LIMIT and stripped:
-            raise ValueError(f"longer than {LINE_LIMIT} bytes, where NRPE cuts it")
-        if stripped.startswith(b"#"):
-            said = _INTERVAL.fullmatch(stripped.decode("utf-8", "replace"))
-            return _seconds(said[1]) if said else interval
-        name, equals, value = _text(stripped).lstrip("=").partition("=")
-        if not stripped:
-            return None
-        if not equals or not value:
-            raise ValueError("not a name, = and a value")
+    def _command(self, path: Path, number: int, line: str, interval: float | None) -> None:
+        name, words = nrpe_lines.command(line)
+        self._found[name] = Command(name, words, interval, path, number)
+
+    def _directive(self, line: str, within: tuple[_Stamp, ...]) -> None:
+        if not line:
+            return
+        name, value = nrpe_lines.assignment(line)
         if name in ("include", "include_file", "include_dir"):
             self.path(Path("/", value), within)
         elif name == "command_prefix":
             self._prefix = value
-        elif "command[" in name:
-            known = _command_name(name)
-            self._found[known] = Command(known, _without_arguments(value.strip()), interval, path, number)
-        return None
 
     def _name(self, path: Path, number: int, reason: str) -> None:
         if len(self.broken) < _BROKEN_LIMIT:
             self.broken.append(Broken(path, number, reason))
         elif len(self.broken) == _BROKEN_LIMIT:
             self.broken.append(Broken(path, number, "and more"))
-
-
-def _text(raw: bytes) -> str:
-    """Return a line as text. Raises ValueError."""
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError:
-        raise ValueError("not UTF-8") from None
-    if any((character < " " and character != "\t") or character == "\x7f" for character in text):
-        raise ValueError("control characters")
-    return text
-
-
-def _command_name(name: str) -> str:
-    """Return NAME of command[NAME], as NRPE finds it: after the first [, up to the next ]. Raises ValueError."""
-    found = name.partition("[")[2].lstrip("]").partition("]")[0]
-    if not found.strip() or not found.isprintable():
-        raise ValueError("no name in command[...]")
-    return found
-
-
-def _without_arguments(line: str) -> str:
-    """Return the line as NRPE runs it when it is given no arguments: $ARG1$ is empty. It reads each second piece between $ as a macro."""
-    pieces = line.split("$")
-    for index in range(1, len(pieces), 2):
-        closed = index + 1 < len(pieces)
-        if closed and pieces[index].startswith("ARG"):
-            pieces[index] = ""
-        else:  # NRPE closes the last one in any case, and breaks the line
-            pieces[index] = f"${pieces[index]}{'$' if closed else ''}"
-    return "".join(pieces)
-
-
-def _seconds(text: str) -> float:
-    """Return the seconds that "60", "90s", "5m", "1h" or "1d" means. Raises ValueError."""
-    said = _SECONDS.fullmatch(text)
-    seconds = float(said[1]) * _UNITS[said[2].lower()] if said else 0.0
-    if not 1 <= seconds <= _LONGEST_INTERVAL:
-        raise ValueError(f"interval {text[:40]!r} is not seconds from 1 on, or such as 5m or 1h")
-    return seconds
 
 
 def _is_directory(stamp: _Stamp) -> bool:

@@ -76,11 +76,19 @@ def test_a_bad_interval_is_named_and_the_command_has_none(tmp_path: Path, said: 
 def test_an_interval_is_of_the_next_command_only(tmp_path: Path, between: str) -> None:
     found = read(tmp_path, a=f"# interval=60\n{between}command[x]=x\n")
     assert intervals(found)["x"] is None
+    if "other" not in between:
+        assert broken(found)[0] == ("a.cfg", 1, "an interval, but no command right below it")
+
+
+def test_an_interval_of_a_command_that_is_commented_out_is_no_mistake(tmp_path: Path) -> None:
+    found = read(tmp_path, a="# interval=60\n#command[x]=x\n\n# interval=60\n# Why.\n# command[y]=y\ncommand[z]=z\n")
+    assert (intervals(found), found.broken) == ({"z": None}, [])
 
 
 def test_the_last_of_two_intervals_counts_and_none_reaches_the_next_file(tmp_path: Path) -> None:
     found = read(tmp_path, a="# interval=60\n# interval=61\ncommand[x]=x\n# interval=5\n", b="command[y]=y\n")
     assert intervals(found) == {"x": 61, "y": None}
+    assert broken(found) == [("a.cfg", 4, "an interval, but no command right below it")]
 
 
 def test_other_directives_are_none_of_ours(tmp_path: Path) -> None:
