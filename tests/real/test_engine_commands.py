@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import checks
 from checks.engine.commands import Command, Commands, environment, job
 from tests.stack import place
 from tests.stack.nrpe import CHECK_NRPE, Nrpe
@@ -142,3 +145,28 @@ def test_nrpe_and_the_engine_read_the_same(
     assert [name for name, answer in told.items() if not answer] == [
         *("y", "commented", "case", "space", "no_name", "other_end", "hidden_folder", "folder"),
     ]
+
+
+def test_a_check_of_another_package_runs_as_ours_do(tmp_path: Path) -> None:
+    site, folder = tmp_path / "site", tmp_path / "nrpe.d"
+    info = site / "thing-1.0.dist-info"
+    info.mkdir(parents=True)
+    folder.mkdir()
+    (site / "thing.py").write_text("def main():\n    print('THING WARNING - odd | x=1')\n    return 1\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[testbed_checks]\ncheck_thing = thing:main\n")
+    (folder / "a.cfg").write_text("command[thing]=check_thing\n")
+    engine = [
+        sys.executable,
+        "-P",
+        "-c",
+        "from checks.cli import main; main()",
+        "run",
+        "--commands",
+        str(folder),
+        "--json",
+    ]
+    path = {"PYTHONPATH": os.pathsep.join((str(site), str(Path(checks.__file__).parents[1])))}
+    done = subprocess.run(engine, capture_output=True, env=os.environ | path, timeout=60, check=False)
+    (result,) = json.loads(done.stdout)["results"]
+    assert (done.returncode, result["state"], result["output"]) == (1, "WARNING", "THING WARNING - odd | x=1\n")
