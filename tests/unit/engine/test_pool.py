@@ -79,7 +79,7 @@ def test_a_run_killed_by_a_signal_says_so(engine: Engine) -> None:
 
 
 def test_what_can_not_be_started_says_why(engine: Engine) -> None:
-    (ended,) = engine.run(Job("test", ("/nowhere/check_x",), environment=ENVIRONMENT))
+    (ended,) = engine.run(Job("test", ("/usr/nowhere/check_x",), environment=ENVIRONMENT))
     assert ended.trouble == NOT_STARTED
     assert "No such file" in ended.reason
 
