@@ -20,6 +20,8 @@ LONGEST_LINE = select.PIPE_BUF
 class CommandFile:
     """The command file of a Nagios on this machine."""
 
+    longest_delay = 5.0
+
     def __init__(self, path: Path, host: bytes) -> None:
         self._path, self._host = path, host
 

@@ -30,7 +30,7 @@ MEASURES = (
     ),
 )
 LARGEST_BATCH = 128
-_FIRST_DELAY, _LONGEST_DELAY = 1.0, 60.0
+_FIRST_DELAY = 1.0
 _FIRST_REFUSAL, _LONGEST_REFUSAL = 5.0, 3600.0
 
 
@@ -59,6 +59,9 @@ class Handed(NamedTuple):
 
 class Way(Protocol):
     """Where reports are handed in."""
+
+    longest_delay: float
+    """Seconds between two tries, at most."""
 
     async def hand(self, reports: Sequence[Report]) -> Handed:
         """Hand them in, in this order. Raises nothing but CancelledError."""
@@ -202,7 +205,9 @@ class Submitter:
             log.warning("results can't be handed on: %s; they are tried again", handed.reason)
         self.trouble = handed.reason
         self._size = max(1, len(batch) // 2) if handed.refusing else self._size
-        self._delay = min(2 * self._delay or _FIRST_DELAY, _LONGEST_DELAY) if not handed.taken else _FIRST_DELAY
+        self._delay = (
+            min(2 * self._delay or _FIRST_DELAY, self._way.longest_delay) if not handed.taken else _FIRST_DELAY
+        )
         return self._delay
 
     def _refuse(self, service: bytes, reason: str) -> None:

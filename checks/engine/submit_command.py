@@ -25,6 +25,8 @@ _LINE = 'exec <"$0" || exit 126\n'
 class SubmitCommand:
     """A shell line that reads results."""
 
+    longest_delay = 60.0
+
     def __init__(self, pool: Pool, line: str, host: bytes, environment: Mapping[str, str]) -> None:
         self._pool, self._line, self._host, self._environment = pool, line, host, environment
 

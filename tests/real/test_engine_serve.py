@@ -258,6 +258,7 @@ def test_a_command_file_without_reader(engine: Resident) -> None:
     assert next(word for word in words if word[2] == "two")[1:] == ["node", "two", "2", r"CRITICAL: a\\b\nmore"]
     pipe.unlink()
     pipe.write_text("", encoding="ascii")
+    pipe.chmod(0o666)
     engine.wait(lambda: "no named pipe" in engine.log, "a file that is none to be named")
     assert pipe.read_text(encoding="ascii") == ""
     engine.stop()

@@ -28,6 +28,8 @@ def report(name: str, text: str = "OK", code: int = 0) -> Report:
 class Server:
     """Takes what it is handed, as send_nsca does: up to the first one it refuses, and then says nothing was taken."""
 
+    longest_delay = 60.0
+
     def __init__(self, *refused: str) -> None:
         self.refused = {name.encode() for name in refused}
         self.down = ""
