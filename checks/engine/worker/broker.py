@@ -163,6 +163,8 @@ class Broker:
         pause = min([1.0, *(again - now for again, _ in self._absent.values())])
         if not self._executor.running:
             pause = min(pause, self._executor.not_before - now)
+        if self._stop_by:
+            pause = min(pause, self._stop_by - now)
         return max(0.0, pause if not self._leaving else min(pause, 0.1))
 
     def _tick(self) -> None:
@@ -317,6 +319,8 @@ class Broker:
 
     def _replace_executor(self, why: str = "it was killed") -> None:
         log.error("the executor (process %d) is gone: %s, %s", self._executor.pid, why, self._executor.end())
+        for held in self._jobs.values():
+            held.overdue = max(held.overdue, time.monotonic() + OVERDUE)
 
     def _flush_executor(self) -> None:
         if self._executor.running:
