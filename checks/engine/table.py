@@ -70,7 +70,7 @@ def _row(result: Result, name: str, width: int, timed: bool, encoding: str, colo
     text = printable(result.first_line, encoding)
     if result.trouble:
         # The engine's own words begin with what stands in the columns before.
-        text = text.removeprefix(f"UNKNOWN: {name.rstrip()}: ")
+        text = text.removeprefix(f"UNKNOWN: {printable(result.name, encoding)}: ")
     if not width:
         text = text if len(text) <= _LONGEST else text[:_LONGEST] + CUT
     else:

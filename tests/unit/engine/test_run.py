@@ -165,9 +165,9 @@ def test_who_reads_json_finds_mistakes_on_standard_error(folder: Path, capsys: p
 
 def test_a_check_that_hangs_is_stopped_and_named(folder: Path) -> None:
     (folder / "commands.cfg").write_text("command[hung]=echo begun; exec sleep 600\n")
-    code, text = run(folder, "--timeout", "0.2")
+    code, text = run(folder, "--timeout", "0.1")
     assert code == 3
-    assert text.splitlines()[0].endswith("  no end within 0.2 s, it was stopped; it printed: begun")
+    assert text.splitlines()[0].endswith("  no end within 0.1 s, it was stopped; it printed: begun")
 
 
 def test_a_signal_ends_the_children_and_shows_what_there_is(folder: Path, tmp_path: Path) -> None:
