@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -121,6 +122,12 @@ class WorkerSite:
         """Has Nagios run its checks."""
         self.nagios.submit("START_EXECUTING_HOST_CHECKS")
         self.nagios.submit("START_EXECUTING_SVC_CHECKS")
+
+    def check_each_once(self) -> None:
+        """Has Nagios check every host and service now, once; before begin() it does nothing else."""
+        for host, service in self.nagios.status():
+            kind, name = ("SVC", f"{host};{service}") if service else ("HOST", host)
+            self.nagios.submit(f"SCHEDULE_FORCED_{kind}_CHECK;{name};{int(time.time())}")
 
     def end(self) -> None:
         """Has Nagios start no further checks; those that run come to their end."""
