@@ -85,10 +85,10 @@ def render(
     not run yet. `refresh`: seconds after which a browser shall look again; 0: never.
     """
     shown = worst_first(results)
-    code = worst([*(result.code for result in shown), *([UNKNOWN] if broken or not (shown or waiting) else [])])
+    code = worst([*(result.code for result in shown), *([UNKNOWN] if broken or not shown else [])])
     parts = [
         f"<header><h1>{_text(title)}</h1>",
-        f'<div class="overall {_STATE_CLASSES[code]}"><strong>{STATES[code]}</strong> {_sentence(shown, len(broken))}'
+        f'<div class="overall {_STATE_CLASSES[code]}"><strong>{STATES[code]}</strong> {_sentence(shown, len(waiting), len(broken))}'
         f'<p class="faint">As of {_time(made)}{_again(refresh)}</p></div></header>',
         _counts(shown),
         _table(shown, details, commands or {}),
@@ -149,11 +149,12 @@ def _document(code: int, title: str, body: str, refresh: int) -> str:
 """
 
 
-def _sentence(shown: Sequence[Result], broken: int) -> str:
+def _sentence(shown: Sequence[Result], waiting: int, broken: int) -> str:
     wrong = sum(result.code != OK for result in shown)
     number = f"{len(shown)} check{'' if len(shown) == 1 else 's'}"
     said = f"{wrong} of {number} not OK." if wrong else f"{number}, all OK." if shown else "No check has run."
-    return f"{said} {_parts(broken)} of the configuration can't be used." if broken else said
+    said += f" {waiting} not run yet." if waiting and shown else ""
+    return said + (f" {_parts(broken)} of the configuration can't be used." if broken else "")
 
 
 def _parts(number: int) -> str:

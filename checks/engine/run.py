@@ -60,7 +60,8 @@ def _main(opts: argparse.Namespace) -> tuple[int, str]:
     # Who asks for some of the commands does not ask for what is wrong elsewhere.
     broken = () if opts.names else reading.broken
     code = _code(done, broken)
-    if opts.html:
+    # A part of the checks is no status: the old page stays.
+    if opts.html and not done.interrupted:
         try:
             _write_page(opts, done, broken, chosen)
         except OSError as error:
@@ -106,7 +107,6 @@ def _write_page(opts: argparse.Namespace, done: Round, broken: Sequence[Broken],
         title=opts.title or page.DEFAULT_TITLE,
         commands=chosen,
         broken=broken,
-        waiting=[*done.stopped, *done.not_begun],
     )
     page.write(Path(opts.html), text)
 

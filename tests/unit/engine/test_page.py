@@ -122,7 +122,9 @@ def test_a_page_that_is_made_again_and_again_is_looked_at_again() -> None:
 def test_nothing_to_show_is_not_all_well() -> None:
     assert "UNKNOWN No check has run." in Reader(page.render([], made=MADE)).text
     text = Reader(page.render([], made=MADE, waiting=["check_later"])).text
+    assert "UNKNOWN No check has run." in text
     assert "Not run yet check_later" in text
+    assert "1 check, all OK. 1 not run yet." in Reader(page.render([a_result()], made=MADE, waiting=["b"])).text
 
 
 def test_long_output_is_cut_and_says_so() -> None:

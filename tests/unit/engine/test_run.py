@@ -183,11 +183,14 @@ def test_a_signal_ends_the_children_and_shows_what_there_is(folder: Path, tmp_pa
         assert gone(int(pid))
 
 
-def test_interrupted_is_said_in_the_table_as_well(folder: Path) -> None:
+def test_an_interrupted_run_says_so_and_leaves_the_page_as_it_was(folder: Path) -> None:
     (folder / "commands.cfg").write_text(f"command[hung]=kill -TERM {os.getpid()}; exec sleep 600\n")
-    code, text = run(folder)
+    path = folder / "status.html"
+    path.write_text("old")
+    code, text = run(folder, "--html", str(path))
     assert code == 3
     assert text.startswith("interrupted: 1 stopped, 0 not begun\n0 checks; ")
+    assert path.read_text() == "old"
 
 
 @pytest.mark.slow
@@ -236,3 +239,33 @@ def test_without_standard_output_or_error_it_still_judges(folder: Path) -> None:
     closing = ["/bin/sh", "-c", 'exec "$@" >&- 2>&-', "sh", *MAIN]
     assert subprocess.run([*closing, "--commands", str(folder), "-q", "fine"], check=False).returncode == 0
     assert subprocess.run([*closing, "--commands", str(folder), "bad"], check=False).returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "config|run|serve|worker"),
+        (["confi"], "'confi'"),
+        (["--version"], f"testbed-checks {VERSION}\n"),
+        (["--help"], "run the configured checks once"),
+        (["run", "--help"], "Exit code by the plugin rules"),
+    ],
+)
+def test_what_the_command_says_of_itself(words: list[str], said: str) -> None:
+    code, text = cli.run(words)
+    assert code == 3
+    assert said in text
+
+
+def test_a_mistake_of_ours_is_one_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def wrong(*_: object) -> None:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr(sys, "argv", ["testbed-checks", "run", "--commands", str(folder)])
+    monkeypatch.setattr("checks.engine.round.run", wrong)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 3
+    assert capsys.readouterr().out == "testbed-checks: internal error, please report it: RuntimeError: boom\n"
