@@ -6,7 +6,6 @@ import argparse
 import math
 from pathlib import Path
 
-from checks.engine.jobs import ERRORS_LIMIT, OUTPUT_LIMIT
 from checks.options import UsageError, telling
 
 DEFAULT_COMMANDS = Path("/etc/nagios/nrpe.d")
@@ -21,7 +20,8 @@ def add_common(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=telling(_path),
         metavar="DIR",
-        help=f"where the commands are: a file or directory as NRPE's include_dir takes it; repeatable (default {DEFAULT_COMMANDS})",
+        help="where the commands are: a directory as NRPE's include_dir takes it, or a file such as nrpe.cfg; repeatable"
+        f" (default {DEFAULT_COMMANDS})",
     )
     parser.add_argument(
         "--parallel",
@@ -35,8 +35,7 @@ def add_common(parser: argparse.ArgumentParser) -> None:
         type=telling(_seconds),
         default=DEFAULT_TIMEOUT,
         metavar="SECONDS",
-        help=f"deadline of one check (default {DEFAULT_TIMEOUT:.0f}); a check that prints more than {OUTPUT_LIMIT >> 20} MiB is stopped as well"
-        f" ({ERRORS_LIMIT >> 10} KiB of its standard error are kept)",
+        help=f"deadline of one check (default {DEFAULT_TIMEOUT:.0f})",
     )
     page = parser.add_argument_group("status page")
     page.add_argument("--html", type=telling(_path), metavar="FILE", help="write a page with states and times there")
