@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 
 import checks
 from checks.engine.commands import Command, Commands, environment, job
+from tests import soak
 from tests.stack import place
 from tests.stack.nrpe import CHECK_NRPE, Nrpe
 
@@ -89,6 +91,12 @@ ASKED = [
         "last",
     ),
 ]
+JUNK = (
+    *(b" ", b"\t", b"=", b"[", b"]", b"#", b"# ", b"$", b"$$", b"$ARG1$", b"'", b'"', b"\\", b";", b"\n"),
+    *(b"command", b"include", b"include_dir", b"debug", b"interval=60", b"x"),
+)
+# check_nrpe does not ask for a name with one of them.
+NASTY = set("|`&><'\\[]{};\r\n\"")
 
 
 def run(command: Command, user: str | None) -> bytes:
@@ -105,6 +113,22 @@ def run(command: Command, user: str | None) -> bytes:
         group=user,
         check=False,
     ).stdout
+
+
+def ask(server: Nrpe, name: str) -> bytes:
+    """What NRPE answers; empty where it knows no such command."""
+    argv = [CHECK_NRPE, "-H", "127.0.0.1", "-p", str(server.port), "-n", "-t", "20:3", "-c", name]
+    answer = subprocess.run(argv, capture_output=True, timeout=60, check=False).stdout
+    return b"" if b"not defined" in answer else answer
+
+
+def damaged(chance: random.Random, number: int) -> bytes:
+    """A command's line with up to three pieces lost, replaced or too many."""
+    pieces = [b"command", b"[", b"c%d" % number, b"]", b"=", b"/bin/echo", b" v%d" % number, b" 'a b'", b" $LOGNAME"]
+    for _ in range(chance.randrange(4)):
+        place = chance.randrange(len(pieces))
+        pieces[place : place + chance.randrange(2)] = chance.choice([[], [chance.choice(JUNK)]])
+    return b"".join(pieces) + b"\n"
 
 
 def test_nrpe_and_the_engine_read_the_same(
@@ -135,9 +159,7 @@ def test_nrpe_and_the_engine_read_the_same(
     assert [(one.source.name, one.number) for one in found.broken] == [("pipe.cfg", 0), ("y.cfg", 2)]
     told, runs = {}, {}
     for name in ASKED:
-        argv = [CHECK_NRPE, "-H", "127.0.0.1", "-p", str(server.port), "-n", "-t", "20:3", "-c", name]
-        answer = subprocess.run(argv, capture_output=True, timeout=60, check=False).stdout
-        told[name] = b"" if b"not defined" in answer else answer
+        told[name] = ask(server, name)
         runs[name] = run(found.commands[name], stack_user) if name in found.commands else b""
     # NRPE puts a $ behind a line with an odd number of them.
     told["odd"] = told["odd"].replace(b"$$\n", b"$\n")
@@ -145,6 +167,33 @@ def test_nrpe_and_the_engine_read_the_same(
     assert [name for name, answer in told.items() if not answer] == [
         *("y", "commented", "case", "space", "no_name", "other_end", "hidden_folder", "folder"),
     ]
+
+
+def test_nrpe_and_the_engine_take_the_same_of_damaged_files(
+    make_stack_root: Callable[[str], Path],
+    make_nrpe: Callable[..., Nrpe],
+    stack_user: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = make_stack_root("nrpe-damaged")
+    chance = random.Random(None if soak.SOAK else 6)
+    count = soak.count(100, 900)
+    for number in range(count):
+        (folder / f"{number}.cfg").write_bytes(damaged(chance, number))
+    (folder / "main").write_text(f"include_dir={folder}/\n")
+    server = make_nrpe({}, tls="plain", include=[folder / "main"])
+    if stack_user:
+        user = pwd.getpwnam(stack_user).pw_uid
+        monkeypatch.setattr(os, "geteuid", lambda: user)
+    found = Commands([folder / "main"]).read()
+    assert count * 0.6 < len(found.commands) < count
+    assert found.broken
+    for name in {*found.commands, *(f"c{number}" for number in range(count))}:
+        if not NASTY & set(name):
+            answer, ours = ask(server, name), found.commands.get(name)
+            assert bool(answer) == bool(ours), name
+            if ours and ours.line.count("$") % 2 == 0:
+                assert answer == (run(ours, stack_user) or b"NRPE: Unable to read output\n"), ours
 
 
 def test_a_check_of_another_package_runs_as_ours_do(tmp_path: Path) -> None:
