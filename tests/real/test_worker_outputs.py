@@ -11,7 +11,7 @@ import pytest
 
 from graphios.inputs.line import LineReader
 from graphios.perfdata import items
-from tests.real.worker_site import WorkerSite
+from tests.real.checked_site import WorkerSite
 from tests.soak import count
 from tests.stack import place
 from tests.stack.daemon import wait_until
