@@ -91,7 +91,7 @@ def test_states_reach_nagios_as_they_are(site: Site) -> None:
     bad = site.wait("awkward", current_state="2")
     # Nagios itself makes a colon of a semicolon.
     assert bad["plugin_output"] == r'CRITICAL: a\b: c d "e" é   x'
-    assert bad["long_plugin_output"] == r"second \\n line; $HOSTNAME$\n"
+    assert bad["long_plugin_output"] == r"second \\n line; $HOSTNAME$"
     assert site.wait("engine")["plugin_output"].startswith(("OK:", "WARNING:"))
     site.engine.stop()
 
@@ -121,10 +121,10 @@ def test_a_server_that_is_down_gets_the_newest_result_when_it_is_back(site: Site
     site.engine.write("a.cfg", scheduled("late", f"echo x >> {counter}; echo OK: $(wc -l < {counter})"))
     site.engine.start("--submit", site.nsca.submit)
     site.engine.wait(lambda: "results can't be handed on" in site.engine.log, "the trouble to be named")
-    site.engine.wait(lambda: counter.read_text(encoding="ascii").count("x") >= 3, "checks to go on")
+    site.engine.wait(lambda: counter.read_text(encoding="ascii").count("x") >= 2, "checks to go on")
     site.nsca.start()
     first = int(site.wait("late")["plugin_output"].removeprefix("OK: "))
-    assert first >= 3, "an old result"
+    assert first >= 2, "an old result"
     taken = [
         line.rpartition(";")[2] for line in site.nsca.log.splitlines() if "Queuing data" in line and ";late;" in line
     ]

@@ -49,7 +49,7 @@ class Server:
 
 async def work(submitter: Submitter, most: int = 100) -> list[float]:
     """Steps until nothing is left, without waiting; returns the waits."""
-    waits = []
+    waits: list[float] = []
     for _ in range(most):
         seconds = await submitter.step()
         if seconds is None:
