@@ -41,12 +41,18 @@ from checks.engine.warmth import Signature
 
 LAUNCH_SECONDS = 30.0
 """A fork server that has not started a job by then hangs, and is ended."""
+_KEPT = ("PATH", "HOME", "PYTHONHOME", "PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE")
+DIED = "the fork server died"
 _SWEEP_EACH = 0.02
 _SWEEPS = 500
 
 
 class NotStarted(Exception):
     """A job could not be started; the text is for the operator."""
+
+
+class Died(NotStarted):
+    """The fork server died before it said that it had started the job; what it may have started is killed."""
 
 
 class Exit(NamedTuple):
@@ -76,7 +82,7 @@ class Child:
 class ForkProcess:
     """A fork server process. `ready`: it has loaded what is ours; `ended`: it is gone, and so are its children."""
 
-    def __init__(self, entries: Sequence[str], avoid: Mapping[str, str]) -> None:
+    def __init__(self, entries: Sequence[str], avoid: Mapping[str, str], import_seconds: float) -> None:
         """Start it. Raises OSError."""
         self.loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[None] = self.loop.create_future()
@@ -113,7 +119,7 @@ class ForkProcess:
         self._control.setblocking(False)
         self.loop.add_reader(self._control, self._receive)
         self.loop.add_reader(self._handle, self._died)
-        self.send(HELLO, 0, marshal.dumps({"path": path, "entries": list(entries), "avoid": dict(avoid)}))
+        self.send(HELLO, 0, marshal.dumps((path, list(entries), dict(avoid), import_seconds)))
 
     @property
     def alive(self) -> bool:
@@ -240,7 +246,7 @@ class ForkProcess:
         children, self._children = list(self._children.values()), {}
         for child in children:
             if not child.started.done():
-                child.started.set_exception(NotStarted("the fork server died"))
+                child.started.set_exception(Died(DIED))
             _settle(child, Exit(signal.SIGKILL, lost=True))
         if not self.ready.done():
             self.ready.set_exception(NotStarted(f"the fork server ended at its start{self._last_words()}"))
@@ -291,6 +297,6 @@ def _path() -> list[str]:
 
 
 def _environment(path: Sequence[str]) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if key in ("PATH", "HOME") or key.startswith("PYTHON")}
+    kept = {key: os.environ[key] for key in _KEPT if key in os.environ}
     # C.UTF-8: words and names are the bytes they are, whatever the engine's own locale.
     return kept | {"LC_ALL": "C.UTF-8", "PYTHONPATH": os.pathsep.join(path)}

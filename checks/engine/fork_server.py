@@ -44,6 +44,8 @@ from checks.engine.warmth import Memory, Warmth
 
 FOREIGN_SECONDS = 1.0
 """How long the engine waits at the start for entries that are not ours; what takes longer is loaded meanwhile."""
+PROGRAM_SECONDS = 2.0
+"""How long the kernel may look for a program before it counts as started."""
 _LAST_SECONDS = 0.7
 """How long killed children get to be gone when all ends."""
 
@@ -51,6 +53,14 @@ _LAST_SECONDS = 0.7
 class _Running(NamedTuple):
     number: int
     slot: int | None
+
+
+class _Pending(NamedTuple):
+    """A child on its way to its program: the pipe that says how that went, closed by the kernel when it succeeded."""
+
+    pid: int
+    pipe: int
+    by: float
 
 
 class ForkServer:
@@ -62,8 +72,10 @@ class ForkServer:
         self._descriptors: deque[int] = deque()
         self._pids: dict[int, int] = {}
         self._running: dict[int, _Running] = {}
+        self._pending: dict[int, _Pending] = {}
+        self._poll = select.poll()
         self._memory = Memory()
-        self._warmth = Warmth((), {})
+        self._warmth = Warmth((), {}, 0)
         self._path: list[str] = []
         self._trial: tuple[int, int] | None = None
         self._told_cold = self._told_files = 0
@@ -81,18 +93,20 @@ class ForkServer:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         kinship.die_with_parent(self._engine, signal.SIGTERM)
         kinship.adopt_orphans()
-        poll = select.poll()
-        poll.register(self._control, select.POLLIN)
-        poll.register(self._wake, select.POLLIN)
+        self._poll.register(self._control, select.POLLIN)
+        self._poll.register(self._wake, select.POLLIN)
         while os.getppid() == self._engine and not (self._retired and not kinship.children(os.getpid())):
-            ready = poll.poll(self._patience())
-            for descriptor, _ in ready:
+            for descriptor, _ in self._poll.poll(self._patience()):
                 if descriptor == self._wake:
                     with contextlib.suppress(BlockingIOError):
                         os.read(self._wake, 4096)
                     self._reap()
-                elif not self._receive():
-                    return
+                elif descriptor == self._control.fileno():
+                    if not self._receive():
+                        return
+                elif descriptor in self._pending:
+                    self._settle(descriptor)
+            self._settle_overdue()
             if self._ready_by is not None or self._trial or self._warmth.learning:
                 self._learn()
 
@@ -128,10 +142,9 @@ class ForkServer:
         elif message.kind == RETIRE:
             self._retired = True
         elif message.kind == HELLO:
-            hello = marshal.loads(message.body)
-            self._path = hello["path"]
+            self._path, entries, avoid, import_seconds = marshal.loads(message.body)
             sys.path[:] = self._path
-            self._warmth = Warmth(hello["entries"], hello["avoid"])
+            self._warmth = Warmth(entries, avoid, import_seconds)
             self._ready_by = time.monotonic() + FOREIGN_SECONDS
 
     # Children.
@@ -149,19 +162,23 @@ class ForkServer:
             elif spawned.is_quick(launch):
                 pid = spawned.spawn(launch, stdout, stderr)
             else:
-                pid = self._fork(launch, stdout, stderr, None)
+                self._fork_program(message.number, launch, stdout, stderr)
+                return
         except (OSError, ValueError) as error:
             if slot is not None:
                 self._memory.give_back(slot)
             reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
             self._send(FAILED, message.number, f"{os.fsdecode(launch.argv[0])}: {reason}".encode("utf-8", "replace"))
         else:
-            self._pids[message.number] = pid
-            self._running[pid] = _Running(message.number, slot)
+            self._runs(message.number, pid, slot)
             self._send(STARTED, message.number, PID.pack(pid))
         finally:
             os.close(stdout)
             os.close(stderr)
+
+    def _runs(self, number: int, pid: int, slot: int | None = None) -> None:
+        self._pids[number] = pid
+        self._running[pid] = _Running(number, slot)
 
     def _fork(self, launch: Launch, stdout: int, stderr: int, slot: int | None) -> int:
         parent = os.getpid()
@@ -172,12 +189,53 @@ class ForkServer:
             return pid
         try:
             forked.become(launch, stdout, stderr, parent)
-            if launch.entry:
-                forked.run(launch, lambda: self._leave_imported(slot))
-            else:
-                spawned.execute(launch)
+            forked.run(launch, lambda: self._leave_imported(slot))
         finally:
             os._exit(127)
+
+    def _fork_program(self, number: int, launch: Launch, stdout: int, stderr: int) -> None:
+        """Fork what becomes a program; the engine is told that it started when that has happened, or takes long. Raises OSError."""
+        parent = os.getpid()
+        pipe, other = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            pid = os.fork()
+            if not pid:
+                try:
+                    spawned.execute(launch, forked.become(launch, stdout, stderr, parent, other))
+                finally:
+                    os._exit(127)
+        except OSError:
+            os.close(pipe)
+            raise
+        finally:
+            os.close(other)
+        with contextlib.suppress(OSError):
+            os.setpgid(pid, pid)
+        self._runs(number, pid)
+        self._pending[pipe] = _Pending(pid, pipe, time.monotonic() + PROGRAM_SECONDS)
+        self._poll.register(pipe, select.POLLIN)
+
+    def _settle(self, pipe: int, *, overdue: bool = False) -> None:
+        """Tell the engine whether a program was started."""
+        try:
+            trouble = b"" if overdue else os.read(pipe, 4096)
+        except BlockingIOError:
+            return
+        pending = self._pending.pop(pipe)
+        self._poll.unregister(pipe)
+        os.close(pipe)
+        number = self._running[pending.pid].number
+        if trouble:
+            del self._running[pending.pid], self._pids[number]
+            self._send(FAILED, number, trouble)
+        else:
+            self._send(STARTED, number, PID.pack(pending.pid))
+
+    def _settle_overdue(self) -> None:
+        now = time.monotonic() if self._pending else 0.0
+        for pending in list(self._pending.values()):
+            if now > pending.by:
+                self._settle(pending.pipe, overdue=True)
 
     def _leave_imported(self, slot: int | None) -> None:
         """In a warm child, at its end: say what it had to import."""
@@ -205,6 +263,9 @@ class ForkServer:
             self._ended(ended.si_pid)
 
     def _ended(self, pid: int) -> None:
+        for pending in list(self._pending.values()):
+            if pending.pid == pid:
+                self._settle(pending.pipe)  # its end of the pipe is closed: this does not wait
         running = self._running.get(pid)
         trial = self._trial if self._trial and self._trial[0] == pid else None
         if running or trial:
@@ -225,6 +286,7 @@ class ForkServer:
         waits = [self._warmth.patience]
         if self._ready_by is not None:
             waits.append(max(0.0, self._ready_by - time.monotonic()))
+        waits += [max(0.0, pending.by - time.monotonic()) for pending in self._pending.values()]
         seconds = min((wait for wait in waits if wait is not None), default=None)
         return None if seconds is None else seconds * 1000 + 1
 

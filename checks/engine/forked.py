@@ -38,16 +38,22 @@ def leave(parent: int) -> None:
     kinship.die_with_parent(parent)
 
 
-def become(launch: Launch, stdout: int, stderr: int, parent: int) -> None:
-    """Be what the job asks for: name, descriptors, environment, umask. Its directory is not touched yet: that may take for ever."""
+def become(launch: Launch, stdout: int, stderr: int, parent: int, keep: int = -1) -> int:
+    """Be what the job asks for: name, descriptors, environment, umask. Its directory is not touched yet: that may take for ever.
+
+    Everything else is closed, but for the descriptor `keep`, whose new number is returned.
+    """
     leave(parent)
     kinship.call_it(launch.name)
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
-    os.closerange(3, EVERY)
+    if keep >= 0:
+        os.dup2(keep, 3, inheritable=False)
+    os.closerange(3 if keep < 0 else 4, EVERY)
     os.umask(launch.umask)
     if launch.entry:
         _set_environment(launch.environment)
+    return 3
 
 
 def run(launch: Launch, at_end: Callable[[], None]) -> NoReturn:

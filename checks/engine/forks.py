@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from checks.engine import kinship
-from checks.engine.fork_process import Child, Exit, ForkProcess, NotStarted
+from checks.engine.fork_process import Child, Died, Exit, ForkProcess, NotStarted
 from checks.engine.jobs import Job
 from checks.engine.warmth import Signature, signature
 
@@ -22,6 +22,7 @@ _AFTER_FAILURE = 10.0
 # A fork server that died sooner than this is started anew with a growing delay.
 _QUICK_DEATH = 5.0
 _LONGEST_DELAY = 10.0
+_TRIES = 3
 _CLOSE_SECONDS = 0.9
 
 
@@ -31,13 +32,16 @@ class ForkServer:
     _open = 0
     _adopted_before = False
 
-    def __init__(self, entries: Iterable[str] = ()) -> None:
-        """`entries` ("module:attribute") are what it loads ahead; others are loaded when they are first run."""
+    def __init__(self, entries: Iterable[str] = (), *, import_seconds: float = 10.0) -> None:
+        """`entries` ("module:attribute") are what it loads ahead; others are loaded when they are first run.
+
+        `import_seconds`: how long the import of what is not ours may take.
+        """
         self.forks = 0
         """Jobs started since the beginning."""
         self.restarts = 0
         """How often the fork server died and was started anew."""
-        self._entries = list(dict.fromkeys(entries))
+        self._entries, self._import_seconds = list(dict.fromkeys(entries)), import_seconds
         self._process: ForkProcess | None = None
         self._processes: set[ForkProcess] = set()
         self._beginning: asyncio.Task[None] | None = None
@@ -73,10 +77,13 @@ class ForkServer:
 
     async def launch(self, job: Job, stdout: int, stderr: int) -> Child:
         """Start a job with these descriptors as standard output and error; they stay the caller's. Raises NotStarted."""
-        process = await self._running()
-        child = await process.launch(job, stdout, stderr)
-        self.forks += 1
-        return child
+        for _ in range(_TRIES):
+            process = await self._running()
+            with contextlib.suppress(Died):
+                child = await process.launch(job, stdout, stderr)
+                self.forks += 1
+                return child
+        raise NotStarted(f"{job.argv[0]}: the fork server died {_TRIES} times")
 
     async def close(self) -> None:
         """Kill all children and end it; takes less than a second, and leaves nothing behind."""
@@ -159,7 +166,7 @@ class ForkServer:
 
     async def _begin(self) -> ForkProcess:
         try:
-            process = ForkProcess(self._entries, self._avoid)
+            process = ForkProcess(self._entries, self._avoid, self._import_seconds)
         except OSError as error:
             raise NotStarted(f"can't start the fork server: {error.strerror}") from None
         self._processes.add(process)

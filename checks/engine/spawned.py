@@ -7,11 +7,13 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from checks.engine.fork_wire import Launch
 
 _DEFAULTS = [number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
 _QUICK = (b"/bin/", b"/sbin/", b"/usr/")
+_PYTHON = os.fsencode(sys.executable)
 _COLD = (
     "import importlib, sys; sys.path[:] = {path!r}; sys.argv = sys.argv[1:]; found = importlib.import_module({module!r})\n"
     "for name in {attribute!r}.split('.'): found = getattr(found, name)\n"
@@ -24,14 +26,15 @@ def is_quick(launch: Launch) -> bool:
 
     A directory on a dead mount would keep us, and so everybody, waiting.
     """
-    return launch.directory == b"/" and (b"/" not in launch.argv[0] or launch.argv[0].startswith(_QUICK))
+    program = launch.argv[0]
+    return launch.directory == b"/" and (b"/" not in program or program.startswith(_QUICK) or program == _PYTHON)
 
 
 def cold(launch: Launch, path: Sequence[str]) -> Launch:
     """Return how an entry is run in a Python of its own."""
     module, _, attribute = launch.entry.partition(":")
     code = _COLD.format(path=list(path), module=module, attribute=attribute)
-    argv = [os.fsencode(sys.executable), b"-P", b"-c", os.fsencode(code), *launch.argv]
+    argv = [_PYTHON, b"-P", b"-c", os.fsencode(code), *launch.argv]
     return launch._replace(entry="", argv=argv)
 
 
@@ -56,8 +59,8 @@ def spawn(launch: Launch, stdout: int, stderr: int) -> int:
     raise said
 
 
-def execute(launch: Launch) -> None:
-    """Become the program, in a fork; where that fails, say so and end as a shell would."""
+def execute(launch: Launch, trouble: int) -> NoReturn:
+    """Become the program, in a fork; where that fails, say why on the descriptor `trouble`, and end."""
     said: OSError = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them
         signal.signal(number, signal.SIG_DFL)
@@ -74,8 +77,10 @@ def execute(launch: Launch) -> None:
                 said = _worse(said, error)
     except OSError as error:
         said = error
-    os.write(2, b"%s: %s\n" % (what, os.fsencode(said.strerror or "")))
-    os._exit(127 if said.errno == errno.ENOENT else 126)
+    except ValueError as error:
+        said = OSError(0, str(error))
+    os.write(trouble, b"%s: %s" % (what, os.fsencode(said.strerror or "")))
+    os._exit(127)
 
 
 def _programs(launch: Launch) -> list[bytes]:

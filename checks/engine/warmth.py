@@ -22,8 +22,6 @@ from pathlib import Path
 
 from checks.engine import guard
 
-TRIAL_SECONDS = 10.0
-"""How long an import may take."""
 _SLOTS = 64
 _SLOT = 4096
 _LENGTH = struct.Struct("<H")
@@ -65,8 +63,9 @@ class Memory:
 class Warmth:
     """The modules of the fork server. `cold` are entries that can't be loaded, and why; `files` what was loaded, as it was then."""
 
-    def __init__(self, entries: Iterable[str], avoid: Mapping[str, str]) -> None:
-        """`avoid`: modules not to be imported, and why."""
+    def __init__(self, entries: Iterable[str], avoid: Mapping[str, str], seconds: float) -> None:
+        """`avoid`: modules not to be imported, and why; `seconds`: how long a trial may take."""
+        self._seconds = seconds
         self.cold: dict[str, str] = {}
         self.files: dict[str, Signature] = {}
         self._entries: dict[str, list[str]] = {}
@@ -105,7 +104,7 @@ class Warmth:
     def next_trial(self) -> list[str]:
         """Return the modules that a trial process has to import now; empty where there is nothing to do. `tried` is to be told how that ended."""
         if self._trials and time.monotonic() >= self._not_before:
-            self._deadline = time.monotonic() + TRIAL_SECONDS
+            self._deadline = time.monotonic() + self._seconds
             return self._trials[0]
         return []
 
