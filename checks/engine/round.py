@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import NamedTuple, TextIO
 
 from checks.engine.forks import ForkServer, NotStarted
-from checks.engine.jobs import CANCELLED, Job
+from checks.engine.jobs import CANCELLED, LOST, Job
 from checks.engine.pool import Pool
 from checks.engine.progress import EVERY, Progress
 from checks.engine.results import Result, result
@@ -87,6 +87,9 @@ class _Running:
             progress.started(job.name)
 
         ended = await pool.run(job, started)
+        if ended.trouble == LOST:
+            # Some other check, or the kernel short of memory, killed the fork server: there is a new one.
+            ended = await pool.run(job, started)
         if ended.trouble != CANCELLED:
             found = result(job, ended)
             self._results.append(found)

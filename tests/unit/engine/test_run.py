@@ -48,6 +48,13 @@ def document(folder: Path, *words: str) -> tuple[int, Any]:
     return code, json.loads(text)
 
 
+def script(folder: Path, name: str, text: str) -> None:
+    """The only command: what NRPE does with a $ in a line is nothing to us here."""
+    (folder / f"{name}.sh").write_text(f"#!/bin/sh\n{text}")
+    (folder / f"{name}.sh").chmod(0o755)
+    (folder / "commands.cfg").write_text(f"command[{name}]=exec {folder / name}.sh\n")
+
+
 def gone(pid: int) -> bool:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, 0)
@@ -170,11 +177,17 @@ def test_a_check_that_hangs_is_stopped_and_named(folder: Path) -> None:
     assert text.splitlines()[0].endswith("  no end within 0.1 s, it was stopped; it printed: begun")
 
 
+def test_checks_that_were_lost_with_the_fork_server_run_again(folder: Path, tmp_path: Path) -> None:
+    once = f"[ -e {tmp_path}/killed ] || {{ touch {tmp_path}/killed; kill -KILL $PPID; sleep 600; }}"
+    script(folder, "killer", f"{once}\necho OK\n")
+    code, found = document(folder)
+    assert (code, found["results"][0]["output"]) == (0, "OK\n")
+    assert found["figures"]["forks.restarts"] == 1
+
+
 def test_a_signal_ends_the_children_and_shows_what_there_is(folder: Path, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
-    (folder / "commands.cfg").write_text(
-        f"command[hung]=sleep 600 & echo $$ $! > {pids}; kill -INT {os.getpid()}; wait\ncommand[fine]=echo OK\n"
-    )
+    script(folder, "hung", f"sleep 600 &\necho $$ $! > {pids}\nkill -INT {os.getpid()}\nwait\n")
     code, found = document(folder)
     assert code == 3
     assert found["interrupted"]
