@@ -23,7 +23,8 @@ FIGURES_NAME = "engine"
 """The service under which the engine hands on its own figures."""
 MEASURES = (Measure("handed_on.incomplete", "c", COUNTER, "results of which not all, or nothing, could be handed on"),)
 _UNITS = {measure.label: measure.unit for measure in (*MEASURES, *submit.MEASURES, *perfdata_spool.MEASURES)}
-_PAGE_SECONDS = 5.0
+# Between two pages: where there are new results, and where there are none.
+_PAGE_SECONDS, _PAGE_SECONDS_UNCHANGED = 5.0, 60.0
 _SHOWN_BYTES = 4000
 
 
@@ -38,7 +39,7 @@ class Outlets:
         self._named: set[str] = set()
         self._incomplete = 0
         self._counted = 0.0
-        self._page_at = 0.0
+        self._page_made = self._page_at = 0.0
         self._page_trouble = ""
 
     async def run(self) -> None:
@@ -55,6 +56,7 @@ class Outlets:
     def hand_on(self, result: Result, when: int) -> None:
         """Take a result; `when` in seconds since the epoch."""
         if self._html:
+            self._page_at = min(self._page_at, self._page_made + _PAGE_SECONDS)
             self._results[result.name] = result._replace(output=result.output[:_SHOWN_BYTES])
         if not self._spool and not self._submitter:
             return
@@ -112,7 +114,7 @@ class Outlets:
         now = asyncio.get_running_loop().time()
         if not self._html or now < self._page_at:
             return
-        self._page_at = now + _PAGE_SECONDS
+        self._page_made, self._page_at = now, now + _PAGE_SECONDS_UNCHANGED
         scheduled = [name for name, command in reading.commands.items() if command.interval]
         shown = [self._results[name] for name in scheduled if name in self._results]
         text = page.render(

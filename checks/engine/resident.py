@@ -10,6 +10,7 @@ import signal
 import socket
 import time
 from contextlib import suppress
+from typing import Any
 
 from checks.engine import catalog, commands
 from checks.engine.command_file import CommandFile
@@ -23,7 +24,7 @@ from checks.engine.schedule import Schedule
 from checks.engine.submit import Submitter
 from checks.engine.submit_command import SubmitCommand
 from checks.engine.warm import WarmServer
-from checks.output import perfdata
+from checks.output import clean_text, perfdata
 from checks.plugin import COUNTER, Measure
 from graphios import notify
 
@@ -69,6 +70,7 @@ class Resident:
     async def run(self) -> int:
         """Run until SIGTERM or SIGINT. Return the exit code."""
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_name_trouble)
         self._stop, self._reload = asyncio.Event(), asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
@@ -195,10 +197,16 @@ class Resident:
 
     async def _run_one(self, name: str) -> None:
         loop = asyncio.get_running_loop()
-        found = await self._result(name)
-        self._schedule.ended(name, loop.time(), found is None or found.completed)
-        if found and name in self._reading.commands:
-            self._outlets.hand_on(found, int(time.time()))
+        completed = False
+        try:
+            found = await self._result(name)
+            completed = found is None or found.completed
+            if found and name in self._reading.commands:
+                self._outlets.hand_on(found, int(time.time()))
+        except Exception as error:  # costs this run
+            log.error("%s: %s", name, internal(error))
+        finally:
+            self._schedule.ended(name, loop.time(), completed)
 
     async def _result(self, name: str) -> Result | None:
         """Run it. Returns None where it was stopped by us, which says nothing about what it looks at."""
@@ -250,3 +258,14 @@ class Resident:
         await self._submit_pool.close(0.2)
         await ends
         await self._server.close()
+
+
+def internal(error: BaseException) -> str:
+    """Return one line about a mistake of ours."""
+    return f"internal error, please report it: {type(error).__name__}: {clean_text(str(error))[:200]}"
+
+
+def _name_trouble(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """An operator never sees a traceback."""
+    error = context.get("exception")
+    log.error("%s", internal(error) if error else clean_text(str(context.get("message"))))
