@@ -121,11 +121,10 @@ class WarmServer:
     async def _client(self, connection: socket.socket) -> None:
         with connection:
             try:
-                peer = peer_of(connection)
+                compare(peer_of(connection))
                 async with asyncio.timeout(_REQUEST_SECONDS):
                     request = await self._request(connection)
                 job = _job(request)
-                compare(peer)
                 await self._renew_if_due()
                 ended = await self._run(connection, job)
                 async with asyncio.timeout(_ANSWER_SECONDS):
