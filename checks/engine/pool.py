@@ -165,7 +165,7 @@ class _Run:
             except NotStarted as error:
                 return Ended(None, trouble=NOT_STARTED, reason=str(error), began=began)
             output.started()
-            child.ended.add_done_callback(lambda _: self._gone.done() or self._gone.set_result(None))
+            child.ended.add_done_callback(self._over)
             if self._trouble:
                 self._end()
             self._timers.append(self._loop.call_later(job.seconds, self.stop, DEADLINE, PATIENCE))
@@ -193,6 +193,10 @@ class _Run:
                 self._child = await launching
                 await self._kill(self._child)
             raise
+
+    def _over(self, _: object) -> None:
+        if not self._gone.done():
+            self._gone.set_result(None)
 
     def stop(self, trouble: str, patience: float) -> None:
         """End it for this reason: TERM, and KILL after `patience` seconds."""
@@ -225,7 +229,7 @@ class _Run:
         """Nobody waits for it any more."""
         self._trouble = self._trouble or CANCELLED
         self._gone = self._loop.create_future()
-        child.ended.add_done_callback(lambda _: self._gone.done() or self._gone.set_result(None))
+        child.ended.add_done_callback(self._over)
         self._end()
         await asyncio.shield(self._gone)
 

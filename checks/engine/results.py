@@ -14,6 +14,9 @@ STATES = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 # As in checks.plugin: a known problem outranks what could not be found out.
 _ORDER = (OK, UNKNOWN, WARNING, CRITICAL)
 
+# What a shell gives where the program is missing, or can't be executed; then it says so itself.
+_SHELL = (126, 127)
+
 
 class Result(NamedTuple):
     """The result of one run."""
@@ -81,9 +84,9 @@ def _trouble(job: Job, ended: Ended) -> tuple[str, str]:
         return "crashed", f"ended by {_signal_name(ended.signal)}"
     if not ended.output.strip():
         errors = clean_text(ended.errors.decode("utf-8", "replace").strip().rpartition("\n")[2])[:200]
-        return "silent", f"printed nothing, exit code {ended.code}" + (
-            f"; on standard error: {errors}" if errors else ""
-        )
+        if errors and ended.code in _SHELL:
+            return "silent", errors
+        return "silent", f"printed nothing, exit code {ended.code}" + (f"; on standard error: {errors}" if errors else "")
     if ended.code not in range(4):
         return "exit code", f"exit code {ended.code} is none of a plugin's"
     return "", ""

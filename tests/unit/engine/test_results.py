@@ -37,6 +37,7 @@ def test_a_missing_last_newline_is_added() -> None:
         (Ended(None, signal=signal.SIGSEGV, output=b"half"), "ended by SIGSEGV; it printed: half"),
         (Ended(None, signal=200), "ended by signal 200"),
         (Ended(0, errors=b"Traceback\nValueError: bad\n"), "printed nothing, exit code 0; on standard error: ValueError"),
+        (Ended(127, errors=b"/bin/x: not found\n"), "UNKNOWN: disk_root: /bin/x: not found"),
         (Ended(0, output=b" \n"), "printed nothing, exit code 0"),
         (Ended(127, output=b"sh: not found\n"), "exit code 127 is none of a plugin's; it printed: sh: not found"),
         (Ended(-1, output=b"x\n"), "exit code -1 is none of a plugin's"),
