@@ -39,6 +39,8 @@ _STALE_SECONDS = 30.0
 _FIGURES_SECONDS = 60.0
 # So that who just started it sees them soon.
 _FIRST_FIGURES_SECONDS = 5.0
+# How long to wait before what a dying fork server took along runs again.
+_LOST_SECONDS = (0.5, 2.0)
 # Together under the five seconds in which it has to have ended.
 _CHECKS_END_SECONDS = 1.0
 _LAST_HAND_ON_SECONDS = 1.5
@@ -215,8 +217,11 @@ class Resident:
             return None
         job = commands.job(command, environment=self._environment, seconds=self._opts.timeout)
         ended = await self._pool.run(job)
-        if ended.trouble == LOST:
-            # Not its own fault.
+        for seconds in _LOST_SECONDS:
+            if ended.trouble != LOST:
+                break
+            # Not its own fault, most of the time: whoever killed the fork server took it along.
+            await asyncio.sleep(seconds)
             ended = await self._pool.run(job)
         return None if ended.trouble == CANCELLED or self._stop.is_set() else result(job, ended)
 
