@@ -56,7 +56,7 @@ def command(line: str) -> tuple[str, str]:
     """Return the name of a command and its line for a shell. Raises ValueError."""
     said, value = assignment(line)
     # As NRPE finds it: after the first [, up to the next ].
-    name = said.partition("[")[2].lstrip("]").partition("]")[0]
+    name = said.lstrip("[").partition("[")[2].lstrip("]").partition("]")[0]
     if not name.strip() or not name.isprintable():
         raise ValueError("no name in command[...]")
     return name, _without_arguments(value.strip())
@@ -71,12 +71,12 @@ def assignment(line: str) -> tuple[str, str]:
 
 
 def _without_arguments(line: str) -> str:
-    """Return the line as NRPE runs it when it is given no arguments: $ARG1$ is empty. It reads each second piece between $ as a macro."""
+    """Return the line as NRPE runs it when it is given no arguments: each second piece between $ is a macro, $ARG1$ is empty and $$ is $."""
     pieces = line.split("$")
     for index in range(1, len(pieces), 2):
         closed = index + 1 < len(pieces)
-        if closed and pieces[index].startswith("ARG"):
-            pieces[index] = ""
+        if closed and (pieces[index].startswith("ARG") or not pieces[index]):
+            pieces[index] = "" if pieces[index] else "$"
         else:  # NRPE closes the last one in any case, and breaks the line
             pieces[index] = f"${pieces[index]}{'$' if closed else ''}"
     return "".join(pieces)

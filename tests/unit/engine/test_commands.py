@@ -369,6 +369,7 @@ def test_words_are_those_a_shell_makes(words: list[str]) -> None:
         ("for i in 1 2; do echo $i; done", "for i in 1 2; do echo $i; done"),
         ("awk '{ print $1, $2 }'", "awk '{ print $1, $2 }'"),
         ("a $", "a $"),
+        ("a $$ $$b", "a $ $b"),
     ],
 )
 def test_nobody_gives_arguments(tmp_path: Path, line: str, run: str) -> None:
