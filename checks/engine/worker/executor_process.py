@@ -18,8 +18,6 @@ log = logging.getLogger("testbed-checks")
 # What systemd says to the broker alone.
 _NOT_ITS_OWN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
 _LONGEST_PAUSE = 5.0
-# After so many seconds of life the next start is at once again.
-_STEADY = 10.0
 _CHUNK = 1024 * 1024
 
 
@@ -37,7 +35,6 @@ class Executor:
         self._output = bytearray()
         self._decoder = Decoder()
         self._pause = 0.0
-        self._started = 0.0
         self.starts = 0
         self.ready = False
         """Whether it has said that it can run jobs."""
@@ -60,9 +57,8 @@ class Executor:
 
     def start(self) -> None:
         """Raises OSError when it can't be started; then it may be tried again at `not_before`."""
-        self._started = time.monotonic()
         # Killed at once again and again it would cost all the CPU.
-        self.not_before = self._started + self._pause
+        self.not_before = time.monotonic() + self._pause
         self._pause = min(_LONGEST_PAUSE, self._pause * 2 or 0.1)
         ours, theirs = socket.socketpair()
         try:
@@ -117,6 +113,8 @@ class Executor:
                     self.ready = True
                 elif isinstance(message, Answer):
                     found.append(message)
+                    # It is of use: the next start may be at once again.
+                    self._pause = self.not_before = 0.0
                 else:
                     raise BadFrame("a message that only the broker may send")
         except BadFrame as error:
@@ -132,9 +130,6 @@ class Executor:
         if self._socket:
             self._socket.close()
             self._socket, self.ready = None, False
-        if time.monotonic() - self._started > _STEADY:
-            self._pause = 0.0
-            self.not_before = 0.0
         process, self._process = self._process, None
         if not process:
             return "not started"
