@@ -87,6 +87,7 @@ class Commands:
         if self._read is None:
             return True
         if all(_stamp(path) == stamp for path, stamp in self._read.items()):
+            self._restless = 0
             return False
         now = self._reader().stamps  # with the files that are new
         # Something may be written all the time, and the change that is meant is not to wait for its end.
