@@ -182,6 +182,7 @@ class Check:
         self.description = (module.__doc__ or "").strip()
         self.resource, self.measures, self.commands = resource, measures, commands
         self._declare, self._rates, self._timeout, self._validate = options, rates, timeout, validate
+        self._made: Options | None = None
 
     @property
     def title(self) -> str:
@@ -196,9 +197,13 @@ class Check:
         options.common(f"{self.name} {VERSION} (testbed-checks)", rates=self._rates, timeout=self._timeout)
         return options
 
+    def warm_up(self) -> None:
+        """Do ahead what each run does alike, for runs in forks of this process."""
+        self._made = self.options()
+
     def parse(self, argv: Sequence[str]) -> Values:
         """Return the values of the options. Raises UsageError or Asked."""
-        opts = self.options().parse(argv)
+        opts = (self._made or self.options()).parse(argv)
         if self._validate:
             self._validate(opts)
         return opts

@@ -5,24 +5,26 @@ It is forked from the fork server, whose libraries are loaded, and never returns
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import atexit
 import contextlib
 import gc
-import importlib
 import os
-import signal
 import sys
 import threading
 import time
 import types
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from checks.engine import kinship
 from checks.engine.fork_wire import Launch
+from checks.engine.warmth import function
 
 EVERY = 2**31 - 1
 """The end of all descriptor numbers."""
+# As numbers, without the enumerations of `signal`: what is touched in a fork is copied.
+_CHANGED = (int(_signal.SIGTERM), int(_signal.SIGCHLD), int(_signal.SIGHUP))
 _NO_CODING = {"", "C", "POSIX"}
 # With these, Python hands bytes on that are no UTF-8 (PEP 538, PEP 540).
 _LENIENT = _NO_CODING | {"C.UTF-8", "C.utf8", "UTF-8"}
@@ -30,10 +32,10 @@ _LENIENT = _NO_CODING | {"C.UTF-8", "C.utf8", "UTF-8"}
 
 def leave(parent: int) -> None:
     """Leave the fork server behind: its signal handlers, its process group, and this process itself when it ends."""
-    signal.set_wakeup_fd(-1)
-    for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _signal.set_wakeup_fd(-1)
+    for number in _CHANGED:
+        _signal.signal(number, _signal.SIG_DFL)
+    _signal.signal(_signal.SIGINT, _signal.default_int_handler)
     os.setpgid(0, 0)
     kinship.die_with_parent(parent)
 
@@ -75,7 +77,7 @@ def run(launch: Launch, at_end: Callable[[], None]) -> NoReturn:
     except OSError as error:
         _end_unknown(f"can't change to {os.fsdecode(launch.directory)}: {error.strerror}")
     try:
-        code = _code(_function(launch.entry)())
+        code = _code(function(launch.entry)())
     except SystemExit as error:
         code = _code(error.code)
     except BaseException as error:
@@ -83,17 +85,15 @@ def run(launch: Launch, at_end: Callable[[], None]) -> NoReturn:
     end(_finish(code))
 
 
-def _function(entry: str) -> Callable[[], object]:
-    module, _, attribute = entry.partition(":")
-    found: Any = importlib.import_module(module)
-    for part in attribute.split("."):
-        found = getattr(found, part)
-    return found  # type: ignore[no-any-return]
-
-
 def _set_environment(environment: Mapping[bytes, bytes]) -> None:
-    os.environb.clear()
-    os.environb.update(environment)
+    # As os.environb.clear() and update() would, which touch more memory; and what is touched in a fork is copied.
+    known = os.environ._data  # type: ignore[attr-defined]
+    for key in known:
+        os.unsetenv(key)
+    known.clear()
+    known.update(environment)
+    for key, value in environment.items():
+        os.putenv(key, value)
     time.tzset()
     locale = next((value for key in (b"LC_ALL", b"LC_CTYPE", b"LANG") if (value := environment.get(key))), b"").decode(
         "ascii", "replace"
