@@ -53,6 +53,13 @@ class Outlets:
         if self._submitter:
             self._submitter.finish()
 
+    def left(self) -> str:
+        """What the end of the engine drops, for the log; "" where that is nothing."""
+        reports = self._submitter.waiting if self._submitter else 0
+        perfdata_bytes = self._spool.waiting if self._spool else 0
+        found = [f"{reports} results"] * bool(reports) + [f"{perfdata_bytes} bytes of perfdata"] * bool(perfdata_bytes)
+        return f"; not handed on: {', '.join(found)}" if found else ""
+
     def hand_on(self, result: Result, when: int) -> None:
         """Take a result; `when` in seconds since the epoch."""
         if self._html:

@@ -36,6 +36,11 @@ class PerfdataSpool:
         self._lines: deque[bytes] = deque()
         self._size = 0
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that are not in the spool yet."""
+        return self._size
+
     def figures(self) -> dict[str, float]:
         """Return them by the names of MEASURES."""
         values = (self._size, self.written, self.failed, self.dropped)

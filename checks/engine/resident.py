@@ -87,7 +87,7 @@ class Resident:
             notify.stopping("ending")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._end(handing_on), _END_SECONDS)
-        log.info("ended")
+        log.info("ended%s", self._outlets.left())
         return 0
 
     def _submitter(self) -> Submitter | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shlex
 import signal
 import subprocess
@@ -235,6 +236,8 @@ def test_a_submit_command_that_hangs_holds_up_no_check(engine: Resident) -> None
     engine.wait(lambda: len(engine.spooled()) > count + 2, "results meanwhile")
     sleepers = _sleepers(engine)
     engine.stop()
+    # What can't be kept is named.
+    assert "not handed on: " in engine.log.splitlines()[-1]
     assert not [pid for pid in sleepers if processes.start_time(pid)]
 
 
@@ -326,6 +329,32 @@ def test_a_second_engine_leaves_the_first_ones_socket_alone(engine: Resident) ->
     assert "another engine listens there" in done.stdout
     assert engine.socket.is_socket()
     engine.stop()
+
+
+def test_the_socket_that_systemd_made(engine: Resident) -> None:
+    if engine.socket.exists():
+        engine.socket.unlink()
+    engine.start("--spool", engine.spool, activated=True)
+    environment = {"PATH": "/usr/bin:/bin", "TESTBED_CHECKS_ENGINE": str(engine.socket)}
+    user, group = (engine.folder.stat().st_uid, engine.folder.stat().st_gid) if os.geteuid() == 0 else (None, None)
+    groups = os.getgrouplist(pwd.getpwuid(user).pw_name, group) if user is not None and group is not None else None
+    argv: list[str | Path] = [command("check_disk"), "--help"]
+    done = subprocess.run(
+        argv,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=environment,
+        user=user,
+        group=group,
+        extra_groups=groups,
+    )
+    assert (done.returncode, done.stdout[:6]) == (3, "usage:")
+    engine.wait(engine.spooled, "its figures")
+    assert "warm.served=1c warm.refused=0c" in engine.spooled()[0]["SERVICEPERFDATA"], engine.log
+    engine.stop()
+    assert engine.socket.is_socket(), "it is systemd's"
 
 
 def test_mistakes_are_named_at_once(tmp_path: Path) -> None:

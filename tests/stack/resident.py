@@ -17,6 +17,20 @@ from tests.stack.place import command, give, socket_folder
 
 PATIENCE = 60.0
 
+# As sd_listen_fds(3) says.
+ACTIVATE = """\
+import os, socket, sys
+os.umask(0o177)
+listening = socket.socket(socket.AF_UNIX)
+listening.bind(sys.argv[1])
+listening.listen()
+os.umask(0o022)
+os.dup2(listening.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="testbed-checks.socket")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
 
 class Handed(NamedTuple):
     """One result as send_nsca's format has it."""
@@ -68,11 +82,17 @@ class Resident:
         hidden.chmod(0o644)
         hidden.rename(self.commands / name)
 
-    def start(self, *options: str | Path, environment: Mapping[str, str] | None = None) -> None:
-        """Starts it and waits until it says that it is ready. Raises StackError."""
+    def start(
+        self, *options: str | Path, environment: Mapping[str, str] | None = None, activated: bool = False
+    ) -> None:
+        """Starts it and waits until it says that it is ready; `activated`: its socket is handed to it, as systemd does. Raises StackError."""
         self._listen()
         argv: list[str | Path] = [*self._prefix, command("testbed-checks"), "serve"]
-        argv += ["--commands", self.commands, "--host", "node", "--socket", self.socket, *options]
+        argv += ["--commands", self.commands, "--host", "node", *options]
+        if activated:
+            argv = [command("python3"), "-c", ACTIVATE, self.socket, *argv]
+        else:
+            argv += ["--socket", self.socket]
         log = self._root / "log" / f"{self.name}.log"
         env = {"NOTIFY_SOCKET": f"@{self._notify_name}", "STATE_DIRECTORY": str(self.state)}
         env |= environment or {}
