@@ -208,6 +208,19 @@ def test_an_engine_that_does_not_start_the_check_soon_is_left(folder: Path, engi
 
 
 @pytest.mark.slow
+def test_a_check_may_take_its_time(folder: Path, engine: Engine) -> None:
+    def slowly(connection: socket.socket) -> None:
+        connection.sendall(b"S")
+        connection.settimeout(1.5)
+        with pytest.raises(TimeoutError):  # nobody hangs up
+            connection.recv(1)
+        connection.sendall(ended(b"WARM"))
+
+    engine.answer = slowly
+    assert run(folder).stdout == b"WARM"
+
+
+@pytest.mark.slow
 def test_an_engine_that_takes_nobody_is_left(folder: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as first:
         listening.bind(str(folder / "engine.sock"))
