@@ -151,7 +151,7 @@ def measure(way: str, size: str, seconds: float) -> Measured:
         # The two roads are not written at the same moment: when all is quiet, what is not whole is cut.
         site.end()
         deadline = time.monotonic() + 15
-        while reader.read() > reader.whole and time.monotonic() < deadline:
+        while reader.read() != reader.whole and time.monotonic() < deadline:
             time.sleep(0.5)
         return Measured(checks, reader.results, reader.results - reader.whole, took, cpu)
 

@@ -94,6 +94,8 @@ class WorkerSite:
         place.give(self.folder, self._user)
         self.nagios.add(objects)
         self.nagios.start()
+        pipe = place.socket_folder(self._root) / self.nagios.name / "nagios.cmd"
+        wait_until(pipe.is_fifo, 30, "Nagios makes its command file")
         if plugins:
             self.start_worker(plugins, *more)
 

@@ -41,44 +41,49 @@ def whose(environment: bytes) -> Whose:
     """Return the object of a check. Raises Unclear."""
     if not environment:
         raise Unclear("Nagios sent no macros with this check")
-    values: dict[bytes, bytes] = {}
-    places: dict[bytes, int] = {}
-    twice = set()
-    for place, line in enumerate(environment.rstrip(b"\n").split(b"\n")):
-        name, equals, value = line.partition(b"=")
-        if not equals or not name.startswith(_PREFIX):
-            raise Unclear("a macro holds a line end")
-        if name in values:
-            twice.add(name)
-        values[name], places[name] = value, place
-    kind = b"SERVICE" if values.get(_SERVICE) else b"HOST"
-    customs = [b"NAGIOS__" + kind + name for name in _CUSTOM]
-    command = b"NAGIOS_%sCHECKCOMMAND" % kind
-    if forged := twice.intersection([_HOST, _SERVICE, _LAST_ARGUMENT, command, *_OUTPUTS, *customs]):
-        raise Unclear(f"{min(forged).decode()} comes twice")
-    _refuse_out_of_place(places, customs)
-    prefix, postfix = (values.get(name, b"") for name in customs)
-    found = Whose(values[_HOST], values[_SERVICE], prefix, postfix, values.get(command, b""))
-    if not found.host:
+    # It has 200 lines and comes with each check: only the few that are needed are looked at.
+    text = b"\n" + environment.rstrip(b"\n")
+    if text.count(b"\n") != text.count(b"\n" + _PREFIX):
+        raise Unclear("a macro holds a line end")
+    host, host_at = _value(text, _HOST)
+    service, service_at = _value(text, _SERVICE)
+    first_output = min((place for place in (_value(text, name)[1] for name in _OUTPUTS) if place), default=len(text))
+    for name, place in ((_HOST, host_at), (_SERVICE, service_at)):
+        if not place:
+            raise Unclear(f"there is no {name.decode()}")
+        if place > first_output:
+            raise Unclear(f"{name.decode()} comes behind the output of plugins")
+    kind = b"SERVICE" if service else b"HOST"
+    last_argument = _value(text, _LAST_ARGUMENT)[1] or len(text)
+    prefix, postfix = (_custom(text, b"NAGIOS__" + kind + name, last_argument) for name in _CUSTOM)
+    if not host:
         raise Unclear("NAGIOS_HOSTNAME is empty")
+    found = Whose(host, service, prefix, postfix, _value(text, b"NAGIOS_%sCHECKCOMMAND" % kind)[0])
     if any(map(has_control_characters, found[:4])):
         raise Unclear("a name holds control characters")
     return found
 
 
-def _refuse_out_of_place(places: dict[bytes, int], customs: list[bytes]) -> None:
-    first_output = min((places[name] for name in _OUTPUTS if name in places), default=len(places))
-    for name in (_HOST, _SERVICE):
-        if name not in places:
-            raise Unclear(f"there is no {name.decode()}")
-        if places[name] > first_output:
-            raise Unclear(f"{name.decode()} comes behind the output of plugins")
-    for name in customs:
-        if name in places and not places.get(_LAST_ARGUMENT, len(places)) < places[name]:
-            raise Unclear(f"{name.decode()} is not among the custom macros")
+def _value(text: bytes, name: bytes) -> tuple[bytes, int]:
+    """The value of a macro and where its line begins; 0 where there is none. Raises Unclear."""
+    start = b"\n" + name + b"="
+    place = text.find(start) + 1
+    if not place:
+        return b"", 0
+    begin = place - 1 + len(start)
+    if text.find(start, begin) >= 0:
+        raise Unclear(f"{name.decode()} comes twice")
+    end = text.find(b"\n", begin)
+    return text[begin : end if end >= 0 else len(text)], place
+
+
+def _custom(text: bytes, name: bytes, last_argument: int) -> bytes:
+    value, place = _value(text, name)
+    if place and place < last_argument:
+        raise Unclear(f"{name.decode()} is not among the custom macros")
+    return value
 
 
 def variables(environment: bytes) -> dict[str, str]:
     """Return the environment variables that a plugin of this job gets, as Nagios's own workers set them."""
-    pairs = [line.partition("=") for line in os.fsdecode(environment).split("\n")]
-    return {name: value for name, equals, value in pairs if equals and name}
+    return dict([line.split("=", 1) for line in os.fsdecode(environment).split("\n") if "=" in line and line[0] != "="])
