@@ -95,9 +95,8 @@ def _set_environment(environment: Mapping[bytes, bytes]) -> None:
     for key, value in environment.items():
         os.putenv(key, value)
     time.tzset()
-    locale = next((value for key in (b"LC_ALL", b"LC_CTYPE", b"LANG") if (value := environment.get(key))), b"").decode(
-        "ascii", "replace"
-    )
+    named = environment.get(b"LC_ALL") or environment.get(b"LC_CTYPE") or environment.get(b"LANG") or b""
+    locale = named.decode("ascii", "replace")
     if locale in _NO_CODING and not environment.get(b"LC_ALL"):
         os.environb[b"LC_CTYPE"] = b"C.UTF-8"  # as Python itself does at its start
     errors = "surrogateescape" if locale in _LENIENT else "strict"
