@@ -42,6 +42,8 @@ class WorkerSite:
         self._root, self._user, self._name = root, user, name
         self._objects = BASE_OBJECTS.format(alive="/bin/true")
         self._commands = 0
+        self._read = 0
+        self._seen: set[str] = set()
 
     def plugin(self, name: str, script: str, mode: int = 0o755) -> Path:
         """A script in the folder of plugins."""
@@ -143,12 +145,19 @@ class WorkerSite:
 
         wait_until(ended, 30, "Nagios starts no more checks")
 
-    def lines(self) -> Iterator[bytes]:
-        """Every line of perfdata: Nagios's own, and the worker's."""
-        files = [self.perfdata, *self.spool.glob("[!.]*")]
-        for file in files:
-            if file.exists():
-                yield from file.read_bytes().split(b"\n")[:-1]
+    def new_lines(self) -> Iterator[bytes]:
+        """The lines of perfdata that were not there at the last call: Nagios's own, and the worker's."""
+        if self.perfdata.exists():
+            with self.perfdata.open("rb") as file:
+                file.seek(self._read)
+                text = file.read()
+            whole = text[: text.rfind(b"\n") + 1]
+            self._read += len(whole)
+            yield from whole.split(b"\n")[:-1]
+        for path in self.spool.glob("[!.]*"):
+            if path.name not in self._seen:
+                self._seen.add(path.name)
+                yield from path.read_bytes().split(b"\n")[:-1]
 
     def stop(self) -> None:
         """Ends both; the files stay."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from graphios.inputs.line import LineReader
+from graphios.inputs.line import Line, LineReader
 from graphios.perfdata import items
 from tests.real.checked_site import WorkerSite
 from tests.soak import count
@@ -17,18 +16,42 @@ from tests.stack import place
 from tests.stack.daemon import wait_until
 
 LABELS = 700
+ALL = (1 << LABELS) - 1
 # Each value of a run is the run's own number, so that every point tells where it comes from.
 LARGE = """\
 #!/bin/sh
-# check_large FOLDER NAME: notes the run, and prints {labels} values.
+# check_large FOLDER NAME: notes the run, and prints many values of it.
 number=$(date +%s%N)
 echo "$number" >> "$1/$2"
 sed "s/@/$number/g" "$0.output"
 """
 
 
-class Points(Counter[tuple[str, str, str, int]]):
-    """How often each point is there: host, service ("": the host itself), label, value."""
+class Points:
+    """What has arrived of each run (host, service or "" for the host itself, number): a bit for each of its labels."""
+
+    def __init__(self, site: WorkerSite) -> None:
+        self._site = site
+        self._reader = LineReader()
+        self.runs: dict[tuple[str, str, str], int] = {}
+        self.twice: list[str] = []
+
+    def read(self) -> int:
+        """Take what is new; return how many runs are complete."""
+        for raw in self._site.new_lines():
+            line = self._reader.read(raw, time.time())
+            text = line.perfdata if isinstance(line.perfdata, str) else str(line.perfdata, "utf-8")
+            values, wrong, _ = items(text)
+            assert not wrong, wrong
+            source = line.source
+            assert source.prefix == ("hosts" if source.service is None else "mon")
+            for label, value, *_ in values:
+                run = (source.host, source.service or "", str(value))
+                bit = 1 << int(label.removeprefix("label"))
+                if self.runs.get(run, 0) & bit:
+                    self.twice.append(f"{run}: {label}")
+                self.runs[run] = self.runs.get(run, 0) | bit
+        return sum(found == ALL for found in self.runs.values())
 
 
 @pytest.fixture
@@ -44,26 +67,11 @@ def make_site(make_stack_root: Callable[[str], Path], stack_user: str | None) ->
         site.stop()
 
 
-def points(site: WorkerSite) -> Points:
-    """Every point on both roads; metric names with the prefix of the object they belong to."""
-    found = Points()
-    reader = LineReader()
-    for raw in site.lines():
-        line = reader.read(raw, time.time())
-        text = line.perfdata if isinstance(line.perfdata, str) else str(line.perfdata, "utf-8")
-        values, wrong, _ = items(text)
-        assert not wrong, wrong
-        assert line.source.prefix == ("hosts" if line.source.service is None else "mon")
-        for label, value, *_ in values:
-            found[line.source.host, line.source.service or "", label, int(value)] += 1
-    return found
-
-
 def test_no_output_is_cut_and_each_value_arrives_exactly_once(make_site: Callable[..., WorkerSite]) -> None:
     site = make_site("outputs")
     runs = site.folder / "runs"
     runs.mkdir()
-    plugin = site.plugin("check_large", LARGE.format(labels=LABELS))
+    plugin = site.plugin("check_large", LARGE)
     labels = [f"label{number:03}" for number in range(LABELS)]
     text = f"OK - run @ | {' '.join(f'{label}=@' for label in labels[:300])}\nmore text\n| "
     text += "\n".join(f"{label}=@" for label in labels[300:]) + "\n"
@@ -84,31 +92,25 @@ def test_no_output_is_cut_and_each_value_arrives_exactly_once(make_site: Callabl
         )
     site.start([plugin])
     site.begin()
-    wait_until(lambda: ran(runs) >= count(200, 10_000), count(120, 3000), "the checks run")
-    site.end()
+    points = Points(site)
 
-    def expected() -> Points:
-        every = Points()
+    def printed() -> set[tuple[str, str, str]]:
+        found = set()
         for file in runs.iterdir():
             host, _, service = file.name.partition(",")
-            for number in file.read_text(encoding="ascii").split():
-                every.update((host, service, label, int(number)) for label in labels)
-        return every
+            found |= {(host, service, number) for number in file.read_text(encoding="ascii").split()}
+        return found
 
-    wait_until(lambda: sum(points(site).values()) >= sum(expected().values()), 60, "every point arrives")
-    found, wanted = points(site), expected()
-    assert not [point for point, times in found.items() if times > 1][:5], "a point came twice"
-    assert not list((wanted - found).keys())[:5], "a point did not come"
-    assert not list((found - wanted).keys())[:5], "a point was never printed"
+    wait_until(lambda: points.read() >= count(200, 10_000), count(120, 3000), "the checks run")
+    site.end()
+    wait_until(lambda: points.read() >= len(printed()), 60, "every value of every run arrives")
+    assert points.twice[:5] == []
+    assert points.runs.keys() == printed()
     status = site.nagios.status()
     for number in range(services):
         fields = status[f"h{number % 5}", f"s{number}"]
         assert fields["plugin_output"].startswith("OK - run ")
         assert len(fields["plugin_output"] + fields["performance_data"]) < 4000
-
-
-def ran(runs: Path) -> int:
-    return sum(file.read_bytes().count(b"\n") for file in runs.iterdir())
 
 
 CASE = """\
@@ -152,7 +154,7 @@ SAME_TEXT |= {"child", "blank", "environment", "quoted", "shell", "variable"}
 
 def test_states_are_those_that_nagios_own_workers_lead_to(make_site: Callable[..., WorkerSite]) -> None:
     found = {}
-    lines: dict[str, list[str]] = {}
+    lines: dict[bool, list[str]] = {}
     sites = [make_site("ours"), make_site("theirs")]
     for site in sites:
         site.nagios.main += "service_check_timeout=3\nhost_check_timeout=3\n"
@@ -176,8 +178,8 @@ def test_states_are_those_that_nagios_own_workers_lead_to(make_site: Callable[..
     for site in sites:
         wait_until(lambda: _all_checked(site), 60, "Nagios has checked everything")  # noqa: B023
         found[site is sites[0]] = site.nagios.status()
-        lines["ours" if site is sites[0] else "theirs"] = sorted(
-            f"{host},{service},{label}" for host, service, label, _ in points(site)
+        lines[site is sites[0]] = sorted(
+            f"{line.source}: {line.perfdata!s}" for line in map(read, site.new_lines()) if line.perfdata
         )
     ours, theirs = found[True], found[False]
     states = {key: (ours[key]["current_state"], theirs[key]["current_state"]) for key in theirs}
@@ -189,8 +191,12 @@ def test_states_are_those_that_nagios_own_workers_lead_to(make_site: Callable[..
     assert "check_missing" in ours["h", "missing"]["plugin_output"]
     assert "SIGNAL" in ours["h", "silent kill"]["plugin_output"].upper()
     # No value that Nagios's own workers deliver is missing, and none comes twice.
-    assert len(lines["ours"]) == len(set(lines["ours"]))
-    assert set(lines["theirs"]) - set(lines["ours"]) == set()
+    assert len(lines[True]) == len(set(lines[True]))
+    assert set(lines[False]) - set(lines[True]) == set()
+
+
+def read(raw: bytes) -> Line:
+    return LineReader().read(raw, time.time())
 
 
 def _all_checked(site: WorkerSite) -> bool:
