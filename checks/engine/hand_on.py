@@ -5,8 +5,10 @@ Each value takes one road: where there is a spool, the report carries no perfdat
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
+from checks.engine import catalog
 from checks.engine.command_file import LONGEST_LINE, escaped
 from checks.engine.results import STATES, Result
 from checks.engine.submit import Report
@@ -18,6 +20,7 @@ _LINE_ENDS_ONLY = bytes.maketrans(bytes([*range(10), *range(11, 32), 127]), b" "
 _OVERHEAD = 60
 _LONGEST_TEXT = 3500
 _MOST_IN_A_NAME = 255
+_IN_ANOTHER_SIZE = re.compile(r"_(all|\d+of\d+)$")
 # Among these are those of graphios.perfdata, of which nothing else is wanted here.
 _CUT_LENGTHS = range(4001, 8193)
 
@@ -41,6 +44,15 @@ def bad_name(name: str) -> str:
     return ""
 
 
+def postfix(name: str) -> str:
+    """Return what stands between host and label in the metric names of a command: as in the services that are made for Nagios.
+
+    check_disk is `disk`; check_virt_stats_all and check_virt_stats_1of2 have the names of check_virt_stats, of which a host has one only.
+    """
+    whole = _IN_ANOTHER_SIZE.sub("", name)
+    return (whole if whole in catalog.entries() else name).removeprefix("check_") or name
+
+
 def hand_on(result: Result, host: bytes, when: int, *, spool: bool, prefix: bytes = b"") -> HandedOn:
     """Return what a result becomes; `when` is its time in seconds since the epoch, `spool` whether there is one."""
     service = result.name.encode("utf-8", "surrogateescape")
@@ -50,7 +62,15 @@ def hand_on(result: Result, host: bytes, when: int, *, spool: bool, prefix: byte
     line = b""
     if spool and output.perfdata:
         line = spool_writer.service_line(
-            when, host, service, _not_cut(output.perfdata), STATES[result.code].encode(), service, b"", prefix
+            when,
+            host,
+            service,
+            _not_cut(output.perfdata),
+            STATES[result.code].encode(),
+            service,
+            b"",
+            prefix,
+            postfix(result.name).encode("utf-8", "surrogateescape"),
         )
     if spool:
         output.perfdata = b""

@@ -16,6 +16,9 @@ from checks.options import UsageError
 
 log = logging.getLogger("testbed-checks")
 
+PREFIX = "testbed"
+"""As in the configuration that is made for Nagios, so that metrics have the same names whichever way they come."""
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare what `testbed-checks serve` takes."""
@@ -32,7 +35,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_option(
         "--host", default=socket.gethostname(), metavar="NAME", help="this machine's name in Nagios and Graphite"
     )
-    add_option("--prefix", default="", metavar="P", help="prefix of metric names in the spool (GRAPHITEPREFIX)")
+    add_option(
+        "--prefix",
+        default=PREFIX,
+        metavar="P",
+        help=f"what metric names begin with: P.HOST.COMMAND.LABEL, COMMAND without check_ (default {PREFIX})",
+    )
     states = parser.add_mutually_exclusive_group()
     states.add_argument(
         "--submit",

@@ -61,14 +61,15 @@ def test_results_go_to_the_spool_and_to_the_submit_command(engine: Resident) -> 
         "#!/bin/sh\necho \"WARNING: first | 'a b'=1 x=2;;;;\"; echo 'second | y=3'; exit 1\n", encoding="utf-8"
     )
     plugin.chmod(0o755)
-    engine.write("a.cfg", scheduled("long", str(plugin)), "command[only_when_asked]=/bin/echo never")
+    engine.write("a.cfg", scheduled("check_long", str(plugin)), "command[only_when_asked]=/bin/echo never")
     engine.start("--spool", engine.spool, "--submit", engine.collecting, "--prefix", "site")
     engine.wait(lambda: engine.handed() and engine.spooled(), "results")
     first = engine.handed()[0]
-    assert (first.service, first.code, first.text) == ("long", 1, "WARNING: first\nsecond")
+    assert (first.service, first.code, first.text) == ("check_long", 1, "WARNING: first\nsecond")
     line = engine.spooled()[0]
-    assert (line["HOSTNAME"], line["SERVICEDESC"], line["SERVICESTATE"]) == ("node", "long", "WARNING")
-    assert (line["SERVICEPERFDATA"], line["GRAPHITEPREFIX"]) == ("'a b'=1 x=2;;;; y=3", "site")
+    assert (line["HOSTNAME"], line["SERVICEDESC"], line["SERVICESTATE"]) == ("node", "check_long", "WARNING")
+    assert line["SERVICEPERFDATA"] == "'a b'=1 x=2;;;; y=3"
+    assert (line["GRAPHITEPREFIX"], line["GRAPHITEPOSTFIX"]) == ("site", "long")
     engine.wait(lambda: "engine" in engine.services(), "its own figures")
     figures = next(one for one in engine.spooled() if one["SERVICEDESC"] == "engine")
     assert "checks.done=" in figures["SERVICEPERFDATA"]

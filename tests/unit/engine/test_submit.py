@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checks.engine.command_file import LONGEST_LINE, CommandFile, escaped, line
-from checks.engine.hand_on import bad_name, hand_on, short_form
+from checks.engine.hand_on import bad_name, hand_on, postfix, short_form
 from checks.engine.jobs import DEADLINE, Ended, Job
 from checks.engine.perfdata_spool import PerfdataSpool
 from checks.engine.results import Result
@@ -280,9 +280,32 @@ def result(output: bytes, code: int = 0) -> Result:
 
 def test_with_a_spool_the_perfdata_takes_that_road_only() -> None:
     made = hand_on(result(b"WARNING: x | a=1\nmore | b=2\n", 1), b"node", 1_700_000_000, spool=True, prefix=b"p")
-    assert made.line.endswith(b"\tGRAPHITEPREFIX::p\tGRAPHITEPOSTFIX::\tSERVICEPERFDATA::a=1 b=2\n")
+    assert made.line.endswith(b"\tGRAPHITEPREFIX::p\tGRAPHITEPOSTFIX::disk\tSERVICEPERFDATA::a=1 b=2\n")
     assert b"\tHOSTNAME::node\tSERVICEDESC::disk\tSERVICECHECKCOMMAND::disk\tSERVICESTATE::WARNING\t" in made.line
     assert made.report == Report(b"disk", 1, b"WARNING: x\nmore", 1_700_000_000)
+
+
+def test_metrics_have_the_names_they_have_through_nagios() -> None:
+    from checks.configuration import objects
+    from checks.configuration.declared import all_checks, parts, splits
+    from checks.configuration.settings import DEFAULTS
+    from checks.engine.serve import PREFIX
+
+    assert DEFAULTS.prefix == PREFIX
+    for check in all_checks():
+        for command in check.commands:
+            wanted = objects.postfix(check, command)
+            names = [
+                command.name,
+                *([part.name for part in parts(check, command, 12)] if splits(check, command) else []),
+            ]
+            assert {postfix(name) for name in names} == {wanted}, command.name
+    assert [postfix(name) for name in ("load", "check_ping_all", "check_", "check_disk")] == [
+        "load",
+        "ping_all",
+        "check_",
+        "disk",
+    ]
 
 
 def test_without_a_spool_nagios_gets_the_perfdata_that_fits() -> None:
