@@ -17,31 +17,26 @@ import os
 import select
 import signal
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from checks.engine.worker import kept, macros
+from checks.engine.worker import kept
 from checks.engine.worker.executor_process import Died, Executor
-from checks.engine.worker.hand_in import Unnamed, hand_in
-from checks.engine.worker.journal import Entry, Journal
-from checks.engine.worker.messages import CHECK, Answer, Cancel, Work
-from checks.engine.worker.query_handler import Connection, Gone, Handed, Refused, result
+from checks.engine.worker.held import Jobs
+from checks.engine.worker.journal import Journal
+from checks.engine.worker.messages import CHECK
+from checks.engine.worker.query_handler import Connection, Gone, Refused
 from checks.engine.worker.spooler import Spooler
 from graphios import notify
 
 log = logging.getLogger("testbed-checks")
 
-OVERDUE = 30.0
-"""Seconds after a job's own timeout in which the executor has to answer, or it counts as hung."""
-MOST_ATTEMPTS = 20
-"""Executors that may die over a job. Its timeout limits them as well, from the third on."""
 FORGOTTEN = 600.0
 """Seconds after a job's timeout when Nagios gives it up and schedules the check anew by itself (nagioscore, base/checks.c)."""
 UNREADY = 20.0
 """Seconds without an executor after which the jobs go back to Nagios's own workers."""
-_SLOW_SPOOL = 20.0
 _LEAVING = 2.0
+_LOOK = 0.25
 _RETRY, _RETRY_LATER, _PATIENT_AFTER = 0.1, 1.0, 60.0
 
 
@@ -59,23 +54,6 @@ class Settings(NamedTuple):
     max_jobs: int = 2000
     stop_seconds: float = 75.0
     """How long a stopped broker waits for what runs."""
-
-
-@dataclass(slots=True)
-class _Held:
-    """A job that somebody waits for."""
-
-    entry: Entry
-    connection: Connection | None
-    """None: nobody can be answered any more, the result is handed in."""
-    overdue: float
-    inherited: bool = False
-    """From a predecessor's journal."""
-    given: bool = False
-    """Whether an executor got it."""
-    answer: Answer | None = None
-    """While its perfdata is being written, or its result is on its way."""
-    spooled_by: float = 0.0
 
 
 def run_of(query_socket: Path) -> str:
@@ -97,21 +75,18 @@ class Broker:
         self._executor = Executor(settings.executor)
         self._spooler = Spooler(settings.spool)
         self._connections: dict[str, Connection] = {}
-        self._jobs: dict[int, _Held] = {}
-        self._absent: dict[
-            str, tuple[float, float]
-        ] = {}  # plugin: when it is tried again, and since when there is no connection
+        self._jobs = Jobs(self._journal, self._executor, self._spooler, settings.results)
+        # Plugin: when it is tried again, and since when there is no connection.
+        self._absent: dict[str, tuple[float, float]] = {}
         self._leaving: list[Connection] = []
         self._signals, self._wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._stops = 0
         self._stop_by = self._leave_by = 0.0
-        self._number = 0
-        self._answered = 0
         self._ready_until = time.monotonic()
         self._status = ("", 0.0)
         self._beat = (notify.watchdog_seconds() or 0.0) / 2
         self._beaten = 0.0
-        self._nameless = False
+        self._look_again = 0.0
 
     def stop(self, *_: object) -> None:
         """Ends run() as soon as what runs is finished; a second call, at once."""
@@ -152,9 +127,7 @@ class Broker:
                 self._serve(connection)
         if self._executor.running and self._executor.fileno() in ready:
             self._hear()
-        for number, trouble in self._spooler.done():
-            if number in self._jobs:
-                self._spooled(self._jobs[number], trouble)
+        self._jobs.take_spooled()
         self._tick()
 
     def _pause(self) -> float:
@@ -186,19 +159,12 @@ class Broker:
             for connection in self._leaving:
                 connection.close()
             self._leaving = []
-        for held in [held for held in self._jobs.values() if now > held.overdue and not held.answer]:
-            if self._executor.ready:
-                log.error(
-                    "the executor has not answered for %.0f s: it is restarted", held.entry.work.timeout + OVERDUE
-                )
-                self._replace_executor()
-                break
-            self._finish(held, _unknown(held.entry, b"UNKNOWN: the worker could not run this check\n"))
-        for held in [held for held in self._jobs.values() if held.spooled_by and now > held.spooled_by]:
-            # Its perfdata is still in the queue; Nagios need not wait for it.
-            self._spooled(held, "")
+        if now >= self._look_again:
+            self._look_again = now + _LOOK
+            if self._jobs.look_after(now):
+                self._replace_executor("it has not answered in time")
         for connection in self._connections.values():
-            self._flush(connection)
+            self._jobs.flush(connection)
         self._flush_executor()
         self._tell(now)
 
@@ -229,51 +195,16 @@ class Broker:
         if connection.registered and not registered:
             log.info("Nagios hands over the jobs of %s", connection.plugin)
             kept.keep(connection.name, connection.fileno())
-        run = run_of(self._settings.query_socket)
+        run, leaving = run_of(self._settings.query_socket), connection in self._leaving
         for job in handed:
             if isinstance(job, str):
                 log.error("Nagios sent %s", job)
             else:
-                self._accept(job, connection, run)
+                self._jobs.accept(job, connection, leaving, run)
         try:
             connection.taken()
         except Gone:
             self._lost(connection)
-
-    def _accept(self, job: Handed, connection: Connection, run: str) -> None:
-        known = any(
-            held.entry.connection == connection.name and held.entry.job_id == job.job_id
-            for held in self._jobs.values()
-            if held.inherited
-        )
-        leaving = connection in self._leaving
-        # When we leave, Nagios runs whatever is no check again by itself.
-        if known or (leaving and job.kind != CHECK):
-            return
-        self._number = max(self._number + 1, time.time_ns() // 1000)
-        work = Work(self._number, job.kind, job.timeout, job.command, job.environment)
-        entry = Entry(work, job.job_id, connection.name, run, time.time())
-        try:
-            self._journal.enter(entry)
-        except OSError as error:
-            log.error("%s: %s; if this process dies now, a check is late", self._settings.journal, error.strerror)
-        if not job.environment and job.kind == CHECK and not self._nameless:
-            self._nameless = True
-            log.warning("Nagios sent a check without environment macros: its perfdata can't be shipped")
-        self._hold(entry, None if leaving else connection)
-
-    def _hold(self, entry: Entry, connection: Connection | None, inherited: bool = False) -> None:
-        overdue = time.monotonic() + entry.work.timeout + OVERDUE
-        held = self._jobs[entry.work.number] = _Held(entry, connection, overdue, inherited)
-        if self._executor.ready:
-            self._give(held)
-
-    def _flush(self, connection: Connection) -> None:
-        try:
-            for number in connection.flush():
-                self._strike(number)
-        except Gone:
-            pass  # reading tells
 
     def _lost(self, connection: Connection, retry: float = _RETRY) -> None:
         """Nagios has ended, or restarts: it does not wait for anything any more."""
@@ -283,12 +214,8 @@ class Broker:
             self._leaving.remove(connection)
             return
         del self._connections[connection.plugin]
-        forgotten = [number for number, held in self._jobs.items() if held.connection is connection]
-        for number in forgotten:
-            if self._executor.ready and self._jobs[number].answer is None:
-                self._executor.send(Cancel(number))
-            self._strike(number)
-        log.warning("Nagios ended the connection for %s; %d jobs are forgotten", connection.plugin, len(forgotten))
+        count = self._jobs.forget(connection)
+        log.warning("Nagios ended the connection for %s; %d jobs are forgotten", connection.plugin, count)
         if not self._stops:
             now = time.monotonic()
             self._absent[connection.plugin] = (now + retry, now)
@@ -302,25 +229,9 @@ class Broker:
             log.error("the executor can't be started: %s", error.strerror)
             return
 
-    def _give(self, held: _Held) -> None:
-        """Has the executor run a job, perhaps again."""
-        work = held.entry.work
-        if held.given:
-            late = time.time() - held.entry.received > work.timeout and work.attempts >= 2
-            if late or work.attempts >= MOST_ATTEMPTS:
-                text = b"UNKNOWN: the worker ended %d times while this check ran\n" % (work.attempts + 1)
-                self._finish(held, _unknown(held.entry, text))
-                return
-            work = work._replace(attempts=work.attempts + 1)
-            held.entry = held.entry._replace(work=work)
-        held.given = True
-        held.overdue = time.monotonic() + work.timeout + OVERDUE
-        self._executor.send(work)
-
     def _replace_executor(self, why: str = "it was killed") -> None:
         log.error("the executor (process %d) is gone: %s, %s", self._executor.pid, why, self._executor.end())
-        for held in self._jobs.values():
-            held.overdue = max(held.overdue, time.monotonic() + OVERDUE)
+        self._jobs.executor_lost()
 
     def _flush_executor(self) -> None:
         if self._executor.running:
@@ -338,56 +249,9 @@ class Broker:
             self._replace_executor(str(died))
             return
         if self._executor.ready and not was_ready:
-            for held in [held for held in self._jobs.values() if held.answer is None]:
-                self._give(held)
+            self._jobs.give_all()
         for answer in answers:
-            self._heard(answer)
-
-    def _heard(self, answer: Answer) -> None:
-        held = self._jobs.get(answer.number)
-        if held is None or held.answer is not None:
-            return  # cancelled when it was already on its way
-        if answer.spool and held.entry.work.kind == CHECK:
-            held.answer = answer
-            held.spooled_by = time.monotonic() + _SLOW_SPOOL
-            self._spooler.put(answer.number, answer.spool_kind, answer.spool)
-        else:
-            self._finish(held, answer)
-
-    def _spooled(self, held: _Held, trouble: str) -> None:
-        if not held.spooled_by or not held.answer:
-            return
-        held.spooled_by = 0.0
-        answer = held.answer
-        if trouble:
-            log.error("perfdata not spooled: %s", trouble)
-            answer = answer._replace(output=with_note(answer.output, f"perfdata not spooled: {trouble}"))
-        self._finish(held, answer)
-
-    def _finish(self, held: _Held, answer: Answer) -> None:
-        """Nagios gets the result."""
-        held.answer = answer
-        self._answered += 1
-        if held.connection:
-            message = result(held.entry.job_id, held.entry.work.kind, answer)
-            held.connection.answer(held.entry.work.number, message)
-            self._flush(held.connection)
-        else:
-            self._hand_in(held)
-
-    def _hand_in(self, held: _Held) -> None:
-        assert held.answer
-        try:
-            hand_in(self._settings.results, held.answer)
-        except Unnamed as error:
-            log.error("a result can't be handed in: %s", error)
-        except OSError as error:
-            log.error("a result can't be handed in: %s: %s", self._settings.results, error.strerror)
-        self._strike(held.entry.work.number)
-
-    def _strike(self, number: int) -> None:
-        self._jobs.pop(number, None)
-        self._journal.strike(number)
+            self._jobs.heard(answer)
 
     # ---- beginning and end
 
@@ -409,7 +273,6 @@ class Broker:
         for entry in list(self._journal.entries()):
             connection = names.get(entry.connection)
             age = time.time() - entry.received
-            self._number = max(self._number, entry.work.number)
             # Without its connection a job is only Nagios's affair while that runs on, and waits; what is no check it has run again by itself.
             waits = (
                 run and entry.nagios == run and entry.work.kind == CHECK and 0 <= age < entry.work.timeout + FORGOTTEN
@@ -419,7 +282,7 @@ class Broker:
                 gone += 1
                 continue
             handed_in += not connection
-            self._hold(entry, connection, inherited=True)
+            self._jobs.inherit(entry, connection)
         if names or handed_in or gone:
             log.warning(
                 "a predecessor was killed: %d connections kept, %d jobs run again, %d of them to be handed in, %d forgotten",
@@ -437,21 +300,12 @@ class Broker:
         """Nagios gets no more results by its connections, but as files, and hands over no more jobs."""
         self._leave_by = now + _LEAVING
         for connection in list(self._connections.values()):
-            self._flush(connection)
+            self._jobs.flush(connection)
             connection.leave()
             kept.forget(connection.name)
         self._leaving += self._connections.values()
         self._connections = {}
-        for number, held in list(self._jobs.items()):
-            if not held.connection:
-                continue
-            held.connection = None
-            if held.entry.work.kind != CHECK:
-                if self._executor.ready and not held.answer:
-                    self._executor.send(Cancel(number))
-                self._strike(number)
-            elif held.answer and not held.spooled_by:
-                self._hand_in(held)
+        self._jobs.leave()
 
     def _over(self) -> bool:
         if not self._stop_by:
@@ -459,9 +313,7 @@ class Broker:
         awaited = self._jobs and self._stops == 1 and self._executor.running and time.monotonic() < self._stop_by
         if self._leaving or awaited:
             return False
-        for held in list(self._jobs.values()):
-            text = b"UNKNOWN: the worker was stopped before this check ended\n"
-            self._finish(held, held.answer or _unknown(held.entry, text))
+        self._jobs.give_up_all(b"UNKNOWN: the worker was stopped before this check ended\n")
         return True
 
     def _tell(self, now: float) -> None:
@@ -474,33 +326,11 @@ class Broker:
         connected = sum(connection.registered for connection in self._connections.values())
         text = (
             f"{connected} of {len(self._settings.plugins)} plugins at Nagios, {len(self._jobs)} jobs running, "
-            f"{self._answered} answered, executor started {self._executor.starts} times"
+            f"{self._jobs.answered} answered, executor started {self._executor.starts} times"
         )
         if text != self._status[0]:
             notify.status(text)
         self._status = (text, now)
-
-
-def _unknown(entry: Entry, text: bytes) -> Answer:
-    """What Nagios gets where the executor gave no answer."""
-    answer = Answer(entry.work.number, entry.received, time.time(), wait_status=3 << 8, output=text)
-    try:
-        whose = macros.whose(entry.work.environment)
-    except macros.Unclear:
-        return answer
-    return answer._replace(host=whose.host, service=whose.service)
-
-
-def with_note(output: bytes, note: str) -> bytes:
-    """Plugin output with a remark at the end of the text of its first line."""
-    first, newline, rest = output.partition(b"\n")
-    text, bar, perfdata = first.partition(b"|")
-    return (
-        b"%s (%s)%s" % (text.rstrip(), note.replace("|", "?").encode("utf-8", "replace"), (b" " if bar else b"") + bar)
-        + perfdata
-        + newline
-        + rest
-    )
 
 
 def handle_signals(broker: Broker) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from checks.engine.worker import broker as module
+from checks.engine.worker import held as held_module
 from checks.engine.worker.broker import Broker, Settings
 from checks.engine.worker.journal import Entry, Journal
 from checks.engine.worker.messages import Work
@@ -147,11 +148,11 @@ def test_an_executor_that_speaks_nonsense_is_replaced(site: Site) -> None:
 def test_an_executor_that_hangs_is_replaced(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.start()
     worker = site.nagios.worker()
-    monkeypatch.setattr(module, "MOST_ATTEMPTS", 1)
+    monkeypatch.setattr(held_module, "MOST_ATTEMPTS", 1)
     worker.hand(0, "mute")
     wait_for(lambda: site.given())
     assert site.broker
-    (held,) = site.broker._jobs.values()
+    (held,) = site.broker._jobs._held.values()
     held.overdue = 0.0
     wait_for(lambda: site.given() == ["mute 0", "mute 1"])
     os.kill(site.broker._executor.pid, signal.SIGKILL)
@@ -174,7 +175,7 @@ def test_when_there_is_no_executor_any_more_nagioss_own_workers_take_over(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "UNREADY", 0.1)
-    monkeypatch.setattr(module, "OVERDUE", -0.5)
+    monkeypatch.setattr(held_module, "OVERDUE", -0.5)
     site.start()
     worker = site.nagios.worker()
     assert site.broker
@@ -304,7 +305,7 @@ def test_a_full_spool_costs_the_perfdata_and_says_so(site: Site) -> None:
 @pytest.mark.slow
 def test_a_spool_that_hangs_holds_up_no_result(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = threading.Event()
-    monkeypatch.setattr(module, "_SLOW_SPOOL", 0.05)
+    monkeypatch.setattr(held_module, "SLOW_SPOOL", 0.05)
     monkeypatch.setattr("graphios.spool_writer.write", lambda *_: gate.wait(PATIENCE))
     site.start()
     worker = site.nagios.worker()
@@ -333,4 +334,4 @@ def test_a_job_that_can_not_be_noted_is_run_all_the_same(site: Site, caplog: pyt
     ],
 )
 def test_a_remark_stands_in_the_text_of_the_first_line(output: bytes, expected: bytes) -> None:
-    assert module.with_note(output, "n") == expected
+    assert held_module.with_note(output, "n") == expected
