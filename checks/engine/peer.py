@@ -84,10 +84,9 @@ def _status(process: str) -> dict[str, str]:
 
 
 def _mounts(process: str) -> list[list[str]]:
-    """Return what is mounted where, in order, without the numbers and the propagation, in which two equal tables differ."""
-    return [
-        words[2:6] + words[words.index("-") :] for words in map(str.split, _read(f"{process}/mountinfo").splitlines())
-    ]
+    """Return what is mounted where, without the numbers, the propagation and the order, in which two tables of the same mounts differ."""
+    rows = map(str.split, _read(f"{process}/mountinfo").splitlines())
+    return sorted(words[2:6] + words[words.index("-", 6) :] for words in rows)
 
 
 def _read(path: str) -> str:
