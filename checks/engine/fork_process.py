@@ -26,6 +26,7 @@ from checks.engine.fork_wire import (
     LEARNED,
     LOADING,
     PID,
+    PROTOCOL,
     READY,
     RETIRE,
     SIGNAL,
@@ -39,7 +40,7 @@ from checks.engine.fork_wire import (
 from checks.engine.jobs import Job
 from checks.engine.warmth import Signature
 
-LAUNCH_SECONDS = 30.0
+LAUNCH_SECONDS = 60.0
 """A fork server that has not started a job by then hangs, and is ended."""
 _KEPT = ("PATH", "HOME", "PYTHONHOME", "PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE")
 DIED = "the fork server died"
@@ -103,7 +104,7 @@ class ForkProcess:
         try:
             with other:
                 self._popen = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "checks.engine.fork_server"],
+                    [sys.executable, "-P", "-m", "checks.engine.fork_server", PROTOCOL],
                     stdin=other.fileno(),
                     stdout=subprocess.DEVNULL,
                     stderr=self._errors,
@@ -129,9 +130,9 @@ class ForkProcess:
     async def launch(self, job: Job, stdout: int, stderr: int) -> Child:
         """Have it start a job. Raises NotStarted."""
         self._number += 1
-        environment = {os.fsencode(key): os.fsencode(value) for key, value in job.environment.items()}
-        argv = [os.fsencode(word) for word in job.argv]
-        launch = Launch(job.name, job.entry, argv, environment, os.fsencode(job.directory), job.umask)
+        launch = Launch(job.name, job.entry, list(job.argv), dict(job.environment), job.directory, job.umask)
+        if sys.getfilesystemencoding() != "utf-8":
+            launch = _in_utf_8(launch)
         child = self._children[self._number] = Child(self, self._number)
         try:
             beside = _duplicates(stdout, stderr)
@@ -274,6 +275,16 @@ class ForkProcess:
 def _settle(child: Child, exit_: Exit) -> None:
     if not child.ended.done():
         child.ended.set_result(exit_)
+
+
+def _in_utf_8(launch: Launch) -> Launch:
+    def same(text: str) -> str:
+        return os.fsencode(text).decode("utf-8", "surrogateescape")
+
+    environment = {same(key): same(value) for key, value in launch.environment.items()}
+    return launch._replace(
+        argv=[same(word) for word in launch.argv], environment=environment, directory=same(launch.directory)
+    )
 
 
 def _duplicates(*descriptors: int) -> tuple[int, ...]:

@@ -30,6 +30,7 @@ from checks.engine.fork_wire import (
     LEARNED,
     LOADING,
     PID,
+    PROTOCOL,
     READY,
     RETIRE,
     SIGNAL,
@@ -124,8 +125,10 @@ class ForkServer:
     def _receive(self) -> bool:
         """Do what the engine says; False when it is gone."""
         try:
-            data, beside, _, _ = self._control.recvmsg(65536, socket.CMSG_SPACE(2 * 4), socket.MSG_CMSG_CLOEXEC)
+            data, beside, flags, _ = self._control.recvmsg(65536, socket.CMSG_SPACE(2 * 4), socket.MSG_CMSG_CLOEXEC)
         except ConnectionError:
+            return False
+        if flags & socket.MSG_CTRUNC:  # descriptors were lost: nobody knows any more which are whose
             return False
         for level, kind, packed in beside:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
@@ -168,7 +171,7 @@ class ForkServer:
             if slot is not None:
                 self._memory.give_back(slot)
             reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-            self._send(FAILED, message.number, f"{os.fsdecode(launch.argv[0])}: {reason}".encode("utf-8", "replace"))
+            self._send(FAILED, message.number, f"{launch.argv[0]}: {reason}".encode("utf-8", "replace"))
         else:
             self._runs(message.number, pid, slot)
             self._send(STARTED, message.number, PID.pack(pid))
@@ -331,9 +334,7 @@ class ForkServer:
         self._trial = None
         if status and not wrong:
             wrong = "its import hangs" if hung else "its import ends the process"
-        for name in self._warmth.tried(wrong):
-            self._send(LOADING, 0, name.encode())
-            self._warmth.load([name])
+        self._warmth.load(self._warmth.tried(wrong), lambda name: self._send(LOADING, 0, name.encode()))
         if self._ready_by is None:
             self._tell(LEARNED)
 
@@ -348,12 +349,16 @@ class ForkServer:
 
 def main() -> None:
     """Serve on the socket that is standard input."""
+    if sys.argv[1:] != [PROTOCOL]:
+        sys.exit("another version was installed: the engine has to be started anew")
     control = socket.socket(fileno=os.dup(0))
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)
     os.close(null)
     os.chdir("/")
+    os.umask(0o022)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     gc.disable()
     server = ForkServer(control)
     try:

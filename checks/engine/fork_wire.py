@@ -1,6 +1,6 @@
 """What the engine and its fork server say to each other: numbered messages over a Unix stream socket, descriptors beside them.
 
-Both ends are the same installation and the same Python, so bodies are marshalled.
+Both ends are the same Python, so bodies are marshalled.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+PROTOCOL = "1"
+"""To be changed with what is said here: an engine that runs for long may start the fork server of a newer installation."""
 HEADER = struct.Struct("<IIB")
 """Bytes that follow, number of the child, kind."""
 # To the fork server. LAUNCH brings two descriptors: standard output and standard error.
@@ -22,13 +24,13 @@ EXIT = struct.Struct("<idd")
 
 
 class Launch(NamedTuple):
-    """What is to be started: the body of LAUNCH."""
+    """What is to be started: the body of LAUNCH. Its texts are UTF-8 with surrogates for other bytes, whatever the engine's own coding."""
 
     name: str
     entry: str
-    argv: list[bytes]
-    environment: dict[bytes, bytes]
-    directory: bytes
+    argv: list[str]
+    environment: dict[str, str]
+    directory: str
     umask: int
 
 

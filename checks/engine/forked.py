@@ -69,13 +69,13 @@ def run(launch: Launch, at_end: Callable[[], None]) -> NoReturn:
 
     os._exit = end  # type: ignore[assignment]
     gc.enable()
-    sys.argv = [os.fsdecode(word) for word in launch.argv]
+    sys.argv = launch.argv
     kept = sys.modules["__main__"]  # noqa: F841 - what it holds is still in use
     sys.modules["__main__"] = types.ModuleType("__main__")
     try:
         os.chdir(launch.directory)
     except OSError as error:
-        _end_unknown(f"can't change to {os.fsdecode(launch.directory)}: {error.strerror}")
+        _end_unknown(f"can't change to {launch.directory}: {error.strerror}")
     try:
         code = _code(function(launch.entry)())
     except SystemExit as error:
@@ -85,20 +85,19 @@ def run(launch: Launch, at_end: Callable[[], None]) -> NoReturn:
     end(_finish(code))
 
 
-def _set_environment(environment: Mapping[bytes, bytes]) -> None:
+def _set_environment(environment: Mapping[str, str]) -> None:
     # As os.environb.clear() and update() would, which touch more memory; and what is touched in a fork is copied.
     known = os.environ._data  # type: ignore[attr-defined]
     for key in known:
         os.unsetenv(key)
     known.clear()
-    known.update(environment)
     for key, value in environment.items():
+        known[key.encode("utf-8", "surrogateescape")] = value.encode("utf-8", "surrogateescape")
         os.putenv(key, value)
     time.tzset()
-    named = environment.get(b"LC_ALL") or environment.get(b"LC_CTYPE") or environment.get(b"LANG") or b""
-    locale = named.decode("ascii", "replace")
-    if locale in _NO_CODING and not environment.get(b"LC_ALL"):
-        os.environb[b"LC_CTYPE"] = b"C.UTF-8"  # as Python itself does at its start
+    locale = environment.get("LC_ALL") or environment.get("LC_CTYPE") or environment.get("LANG") or ""
+    if locale in _NO_CODING and not environment.get("LC_ALL"):
+        os.environ["LC_CTYPE"] = "C.UTF-8"  # as Python itself does at its start
     errors = "surrogateescape" if locale in _LENIENT else "strict"
     for stream in (sys.stdin, sys.stdout):
         if stream.errors != errors:

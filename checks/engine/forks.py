@@ -47,7 +47,7 @@ class ForkServer:
         self._beginning: asyncio.Task[None] | None = None
         self._avoid: dict[str, str] = {}
         self._trouble = ""
-        self._started = self._closed = False
+        self._adopts = self._closed = False
         self._born = 0.0
         self._quick_deaths = 0
         self._look_at = 0.0
@@ -66,13 +66,6 @@ class ForkServer:
 
     async def start(self) -> None:
         """Start it and wait until what is ours is loaded. Raises NotStarted."""
-        if not self._started:
-            self._started = True
-            # What is left when the fork server dies becomes ours, and can be ended without hitting somebody else.
-            adopted_before = kinship.adopt_orphans()
-            if not ForkServer._open:
-                ForkServer._adopted_before = adopted_before
-            ForkServer._open += 1
         await self._running()
 
     async def launch(self, job: Job, stdout: int, stderr: int) -> Child:
@@ -97,11 +90,7 @@ class ForkServer:
         for process in list(self._processes):
             process.kill()
             await process.ended
-        if self._started:
-            self._started = False
-            ForkServer._open -= 1
-            if not ForkServer._open and not ForkServer._adopted_before:
-                kinship.adopt_orphans(False)
+        self._disown()
 
     async def renew(self) -> None:
         """Have a new one take over; the old one ends with its last child. Raises NotStarted, and keeps the old one then."""
@@ -157,14 +146,30 @@ class ForkServer:
             self.restarts += 1
         if self._quick_deaths > 1:
             await asyncio.sleep(min(0.1 * 2**self._quick_deaths, _LONGEST_DELAY))
-        self._born = time.monotonic()
         try:
             self._process = await self._begin()
         except NotStarted:
             self._quick_deaths += 1
             raise
 
+    def _adopt(self) -> None:
+        """What is left when the fork server dies becomes ours, and can be ended without hitting somebody else."""
+        if not self._adopts:
+            self._adopts = True
+            before = kinship.adopt_orphans()
+            if not ForkServer._open:
+                ForkServer._adopted_before = before
+            ForkServer._open += 1
+
+    def _disown(self) -> None:
+        if self._adopts:
+            self._adopts = False
+            ForkServer._open -= 1
+            if not ForkServer._open and not ForkServer._adopted_before:
+                kinship.adopt_orphans(False)
+
     async def _begin(self) -> ForkProcess:
+        self._adopt()
         try:
             process = ForkProcess(self._entries, self._avoid, self._import_seconds)
         except OSError as error:
@@ -179,6 +184,7 @@ class ForkServer:
         except asyncio.CancelledError:
             process.kill()
             raise
+        self._born = time.monotonic()
         return process
 
     def _ended(self, process: ForkProcess) -> None:

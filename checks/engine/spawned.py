@@ -12,8 +12,8 @@ from typing import NoReturn
 from checks.engine.fork_wire import Launch
 
 _DEFAULTS = [number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
-_QUICK = (b"/bin/", b"/sbin/", b"/usr/")
-_PYTHON = os.fsencode(sys.executable)
+_QUICK = ("/bin/", "/sbin/", "/usr/")
+_PYTHON = sys.executable
 _COLD = (
     "import importlib, sys; sys.path[:] = {path!r}; sys.argv = sys.argv[1:]; found = importlib.import_module({module!r})\n"
     "for name in {attribute!r}.split('.'): found = getattr(found, name)\n"
@@ -27,14 +27,14 @@ def is_quick(launch: Launch) -> bool:
     A directory on a dead mount would keep us, and so everybody, waiting.
     """
     program = launch.argv[0]
-    return launch.directory == b"/" and (b"/" not in program or program.startswith(_QUICK) or program == _PYTHON)
+    return launch.directory == "/" and ("/" not in program or program.startswith(_QUICK) or program == _PYTHON)
 
 
 def cold(launch: Launch, path: Sequence[str]) -> Launch:
     """Return how an entry is run in a Python of its own."""
     module, _, attribute = launch.entry.partition(":")
     code = _COLD.format(path=list(path), module=module, attribute=attribute)
-    argv = [_PYTHON, b"-P", b"-c", os.fsencode(code), *launch.argv]
+    argv = [_PYTHON, "-P", "-c", code, *launch.argv]
     return launch._replace(entry="", argv=argv)
 
 
@@ -43,7 +43,7 @@ def spawn(launch: Launch, stdout: int, stderr: int) -> int:
     os.umask(launch.umask)
     actions = [(os.POSIX_SPAWN_DUP2, stdout, 1), (os.POSIX_SPAWN_DUP2, stderr, 2)]
 
-    def start(program: bytes, argv: list[bytes]) -> int:
+    def start(program: str, argv: list[str]) -> int:
         return os.posix_spawn(
             program, argv, launch.environment, file_actions=actions, setpgroup=0, setsigmask=[], setsigdef=_DEFAULTS
         )
@@ -54,7 +54,7 @@ def spawn(launch: Launch, stdout: int, stderr: int) -> int:
             return start(program, launch.argv)
         except OSError as error:
             if error.errno == errno.ENOEXEC:
-                return start(b"/bin/sh", _by_shell(program, launch))
+                return start("/bin/sh", _by_shell(program, launch))
             said = _worse(said, error)
     raise said
 
@@ -73,28 +73,28 @@ def execute(launch: Launch, trouble: int) -> NoReturn:
                 os.execve(program, launch.argv, launch.environment)
             except OSError as error:
                 if error.errno == errno.ENOEXEC:
-                    os.execve(b"/bin/sh", _by_shell(program, launch), launch.environment)
+                    os.execve("/bin/sh", _by_shell(program, launch), launch.environment)
                 said = _worse(said, error)
     except OSError as error:
         said = error
     except ValueError as error:
         said = OSError(0, str(error))
-    os.write(trouble, b"%s: %s" % (what, os.fsencode(said.strerror or "")))
+    os.write(trouble, f"{what}: {said.strerror}".encode("utf-8", "replace"))
     os._exit(127)
 
 
-def _programs(launch: Launch) -> list[bytes]:
+def _programs(launch: Launch) -> list[str]:
     """Return the paths that argv[0] may mean, by the job's own PATH."""
     program = launch.argv[0]
-    if b"/" in program:
+    if "/" in program:
         return [program]
-    path = launch.environment.get(b"PATH", os.fsencode(os.defpath))
-    return [os.path.join(part or b".", program) for part in path.split(b":")]  # noqa: PTH118
+    path = launch.environment.get("PATH", os.defpath)
+    return [os.path.join(part or ".", program) for part in path.split(":")]  # noqa: PTH118
 
 
-def _by_shell(program: bytes, launch: Launch) -> list[bytes]:
+def _by_shell(program: str, launch: Launch) -> list[str]:
     """Return what runs a script without #! line."""
-    return [b"/bin/sh", program, *launch.argv[1:]]
+    return ["/bin/sh", program, *launch.argv[1:]]
 
 
 def _worse(said: OSError, error: OSError) -> OSError:

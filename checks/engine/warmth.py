@@ -95,7 +95,7 @@ class Warmth:
                 own.append(module)
             else:
                 self._trials.append([module])
-        self._import(own)
+        self.load(own)
 
     def imported(self) -> list[str]:
         """Return, in a child, the modules that the fork server does not have."""
@@ -146,12 +146,10 @@ class Warmth:
             self._refuse(names[0], wrong)
         return []
 
-    def load(self, names: Sequence[str]) -> None:
-        """Import modules that passed their trial."""
-        self._import(names)
-
-    def _import(self, names: Sequence[str]) -> None:
+    def load(self, names: Sequence[str], announce: Callable[[str], object] = str) -> None:
+        """Import modules; each is announced, for it may be the end of this process though it passed its trial."""
         for name in names:
+            announce(name)
             before = guard.state()
             try:
                 importlib.import_module(name)

@@ -46,6 +46,11 @@ def leave() -> object:
     return eval(sys.argv[1])
 
 
+def coding() -> None:
+    """Print what Python makes of the locale."""
+    print(dict(os.environ), sys.stdin.errors, sys.stdout.errors, sys.stdout.encoding)
+
+
 def crash() -> None:
     """Let an error through, half a result printed."""
     print("OK - half a result", end="")

@@ -174,6 +174,18 @@ def test_a_warm_check_ends_as_python_would(shared: Engine, value: str, code: int
     assert (ran.code, ran.output, ran.errors) == (code, "said\n", errors)
 
 
+@pytest.mark.parametrize(
+    "environment",
+    [{}, {"LC_ALL": "C"}, {"LC_CTYPE": "POSIX"}, {"LANG": "C.UTF-8", "A": "b"}, {"LC_ALL": "xx_YY.UTF-8"}],
+)
+def test_a_warm_check_finds_the_locale_as_python_would(shared: Engine, environment: dict[str, str]) -> None:
+    code = "import os, sys; print(dict(os.environ), sys.stdin.errors, sys.stdout.errors, sys.stdout.encoding)"
+    cold = subprocess.run(
+        ["/usr/bin/python3", "-S", "-c", code], capture_output=True, text=True, env=environment, check=False
+    )
+    assert shared.run(warm("coding", environment=environment)).output == cold.stdout
+
+
 def test_a_warm_check_is_not_over_before_its_threads_and_what_it_left_for_its_end(shared: Engine) -> None:
     assert shared.run(warm("in_its_end")).output == "thread\nat exit\n"
 
@@ -398,6 +410,33 @@ def test_when_the_fork_server_is_killed_its_children_are_lost_and_gone_and_the_n
     assert engine.server.pid not in (0, first)
     with contextlib.suppress(ProcessLookupError):
         os.kill(family[2], signal.SIGKILL)
+
+
+def test_a_job_that_is_launched_while_the_fork_server_dies_runs_in_the_next_one(engine: Engine) -> None:
+    engine.do(engine.server.start())
+    os.kill(engine.server.pid, signal.SIGKILL)
+    assert engine.run(shell("exit 6")).code == 6
+    assert (engine.server.restarts, engine.server.forks) == (1, 1)
+
+
+def test_an_import_that_kills_the_fork_server_is_not_tried_again(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    # The first import is that of the trial, the second one that of the fork server.
+    line = f"import os; m = open({str(tmp_path / 'imports')!r}, 'a+'); m.write('x'); m.flush(); m.seek(0); m.read() == 'xx' and os.abort(); m.close()"
+    (tmp_path / "late_x.py").write_text(f"{line}\n{GOOD}\n", encoding="utf-8")
+    engine.server = ForkServer(["late_x:main"])
+    with contextlib.suppress(NotStarted):
+        engine.do(engine.server.start())
+    assert engine.run(_job("late")).output == "ran\n"
+    assert engine.server.troubles == ["late_x:main: its import ended the fork server"]
+
+
+def test_the_fork_server_of_another_version_is_not_spoken_to(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("checks.engine.fork_process.PROTOCOL", "0")
+    with pytest.raises(NotStarted, match="another version was installed: the engine has to be started anew"):
+        engine.do(engine.server.start())
 
 
 def test_a_fork_server_that_cannot_start_says_why(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
