@@ -55,8 +55,8 @@ OOMPolicy=continue
 
 User=nagios
 Group=nagios
-# /var/lib/testbed-checks: what checks remember between two runs.
-StateDirectory=testbed-checks
+# /var/lib/testbed-checks-engine: what checks remember between two runs.
+StateDirectory=testbed-checks-engine
 StateDirectoryMode=0700
 
 # What a check may see and do is what it may under NRPE, so there is no sandbox here: ProtectSystem, ProtectHome, PrivateDevices and the like

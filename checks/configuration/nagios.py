@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from checks.configuration import seattle_nagios
+from checks.configuration import passive, seattle_nagios
 from checks.configuration.declared import about, parts, splits
 from checks.configuration.objects import define, group, minutes, postfix, retry_seconds
 from checks.configuration.settings import Settings, header
@@ -56,6 +56,7 @@ def files(checks: Sequence[Check], settings: Settings) -> dict[str, str]:
     found |= {f"{check.name}.cfg": _services(check, settings) for check in checks}
     found["main/testbed-checks.cfg"] = _main(settings)
     found["examples/hosts.cfg"] = _examples(checks, settings)
+    found["examples/passive.cfg"] = passive.example(checks, settings)
     found["graphios.service"] = unit(settings)
     found["testbed-checks-worker.service"] = worker_unit(settings)
     return found | seattle_nagios.files(

@@ -8,6 +8,9 @@ from checks.engine.jobs import CANCELLED, DEADLINE, FLOOD, LOST, NOT_STARTED, En
 from checks.output import perfdata
 from checks.plugin import COUNTER, GAUGE, Measure
 
+FIGURES_NAME = "engine"
+"""The service under which `serve` hands its figures on."""
+
 MEASURES = (
     Measure("checks.running", "", GAUGE, "checks that run now"),
     Measure("checks.waiting", "", GAUGE, "checks that are due and wait for others to end"),

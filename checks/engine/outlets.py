@@ -10,6 +10,7 @@ import time
 
 from checks.engine import page, perfdata_spool, submit
 from checks.engine.commands import Reading
+from checks.engine.figures import FIGURES_NAME
 from checks.engine.hand_on import bad_name, hand_on
 from checks.engine.perfdata_spool import PerfdataSpool
 from checks.engine.results import OK, STATES, WARNING, Result
@@ -19,8 +20,6 @@ from checks.plugin import COUNTER, Measure
 
 log = logging.getLogger("testbed-checks")
 
-FIGURES_NAME = "engine"
-"""The service under which the engine hands on its own figures."""
 MEASURES = (Measure("handed_on.incomplete", "c", COUNTER, "results of which not all, or nothing, could be handed on"),)
 _UNITS = {measure.label: measure.unit for measure in (*MEASURES, *submit.MEASURES, *perfdata_spool.MEASURES)}
 # Between two pages: where there are new results, and where there are none.

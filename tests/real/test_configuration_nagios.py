@@ -56,7 +56,7 @@ def test_nagios_accepts_the_files_as_shipped_with_debians_own_and_the_example_ho
     nagios.prepare()
     said = nagios.verify()
     assert "Total Warnings: 0" in said, said
-    assert "Checked 12 hosts." in said
+    assert "Checked 13 hosts." in said
     assert "Checked 0 service dependencies" not in said
 
 

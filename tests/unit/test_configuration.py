@@ -49,8 +49,8 @@ def objects(folder: Path = ROOT / "nagios-config") -> list[dict[str, str]]:
     return found
 
 
-def services(folder: Path = ROOT / "nagios-config") -> list[dict[str, str]]:
-    """Every registered service with what it inherits from our templates."""
+def services(folder: Path = ROOT / "nagios-config", *, passive: bool = False) -> list[dict[str, str]]:
+    """Every registered service with what it inherits from our templates: those that Nagios checks, or those of which it is told."""
     every = [entry for entry in objects(folder) if entry["kind"] == "service"]
     templates = {entry["name"]: entry for entry in every if "name" in entry}
 
@@ -58,7 +58,23 @@ def services(folder: Path = ROOT / "nagios-config") -> list[dict[str, str]]:
         base = templates.get(entry.get("use", ""))
         return (inherited(base) if base else {}) | entry
 
-    return [inherited(entry) for entry in every if "register" not in entry]
+    found = [inherited(entry) for entry in every if "register" not in entry]
+    return [entry for entry in found if passive == (entry.get("active_checks_enabled") == "0")]
+
+
+def test_a_machine_with_an_engine_has_a_passive_service_for_each_command_that_runs_there_by_itself() -> None:
+    made = run("nrpe", "--engine-interval", "60")[1]
+    with_interval = set(re.findall(r"^# interval=\d+\ncommand\[(\w+)\]", made, re.MULTILINE))
+    found = services(passive=True)
+    assert {service["service_description"] for service in found} == {*with_interval, "engine"}
+    for service in found:
+        # It goes into the spool there; and silence is not taken for health.
+        assert (service["process_perf_data"], service["check_freshness"], service["freshness_threshold"]) == (
+            "0",
+            "1",
+            "300",
+        )
+        assert service["check_command"] == "testbed-no-result"
 
 
 def test_generated_files_are_checked_in_as_they_are_made() -> None:
