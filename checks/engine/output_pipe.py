@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 
-from checks.engine.jobs import ERRORS_LIMIT
+from checks.engine.jobs import ERRORS_FLOOD, ERRORS_LIMIT
 
 _CHUNK = 65536
 
@@ -15,8 +15,8 @@ class OutputPipe:
     """`stdout` and `stderr` are the ends for the child."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limit: int, flooded: Callable[[], None]) -> None:
-        """`flooded` is called when either side has got more than `limit` bytes. Raises OSError."""
-        self._loop, self._flooded, self._limit = loop, flooded, limit
+        """`flooded` is called when standard output has got more than `limit` bytes, or standard error more than ERRORS_FLOOD. Raises OSError."""
+        self._loop, self._flooded = loop, flooded
         self._pipes: list[_Pipe] = []
         reader, self.stdout = os.pipe2(os.O_CLOEXEC)
         try:
@@ -26,9 +26,9 @@ class OutputPipe:
             os.close(self.stdout)
             raise
         self._ends = [self.stdout, self.stderr]
-        for descriptor, keep in ((reader, limit), (other, ERRORS_LIMIT)):
+        for descriptor, keep, most in ((reader, limit, limit), (other, ERRORS_LIMIT, ERRORS_FLOOD)):
             os.set_blocking(descriptor, False)
-            self._pipes.append(_Pipe(descriptor, keep))
+            self._pipes.append(_Pipe(descriptor, keep, most))
 
     def started(self) -> None:
         """The child has its ends: read from now on."""
@@ -39,7 +39,7 @@ class OutputPipe:
     def _read(self, pipe: _Pipe) -> None:
         if not pipe.read():
             self._loop.remove_reader(pipe.descriptor)
-        elif pipe.seen > self._limit:
+        elif pipe.floods:
             # What a pipe still holds is of no interest; whoever fills it without end shall not keep us busy.
             self._loop.remove_reader(pipe.descriptor)
             self._flooded()
@@ -47,9 +47,9 @@ class OutputPipe:
     def drain(self) -> None:
         """Take what is in the pipes now that the child has ended; who else holds them is not waited for."""
         for pipe in self._pipes:
-            while pipe.seen <= self._limit and pipe.read(wait=False):
+            while not pipe.floods and pipe.read(wait=False):
                 pass
-            if pipe.seen > self._limit:
+            if pipe.floods:
                 self._flooded()
 
     def output(self) -> bytes:
@@ -75,10 +75,10 @@ class OutputPipe:
 
 
 class _Pipe:
-    def __init__(self, descriptor: int, keep: int) -> None:
+    def __init__(self, descriptor: int, keep: int, most: int) -> None:
         self.descriptor = descriptor
         self.seen = 0
-        self._keep = keep
+        self._keep, self._most = keep, most
         self._chunks: list[bytes] = []
 
     def read(self, wait: bool = True) -> bool:
@@ -93,6 +93,10 @@ class _Pipe:
             self._chunks.append(chunk[: self._keep - self.seen])
         self.seen += len(chunk)
         return bool(chunk)
+
+    @property
+    def floods(self) -> bool:
+        return self.seen > self._most
 
     def kept(self) -> bytes:
         return b"".join(self._chunks)

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from checks.engine.jobs import CANCELLED, DEADLINE, FLOOD, LOST, NOT_STARTED, Ended, Job
+from checks.engine.jobs import CANCELLED, DEADLINE, ERRORS_FLOOD, FLOOD, LOST, NOT_STARTED, Ended, Job
 from checks.output import clean_name, clean_text, decimal
 
 OK, WARNING, CRITICAL, UNKNOWN = range(4)
@@ -73,7 +73,7 @@ def _trouble(job: Job, ended: Ended) -> tuple[str, str]:
     limit = decimal(round(job.seconds, 1))
     sentences = {
         DEADLINE: f"no end within {limit} s, it was stopped",
-        FLOOD: f"printed more than {job.output_limit} bytes, it was stopped",
+        FLOOD: f"{_flood(job, ended)}, it was stopped",
         CANCELLED: "stopped before its end",
         LOST: "its process was lost",
         NOT_STARTED: f"can't be started: {ended.reason}",
@@ -86,10 +86,18 @@ def _trouble(job: Job, ended: Ended) -> tuple[str, str]:
         errors = clean_text(ended.errors.decode("utf-8", "replace").strip().rpartition("\n")[2])[:200]
         if errors and ended.code in _SHELL:
             return "silent", errors
-        return "silent", f"printed nothing, exit code {ended.code}" + (f"; on standard error: {errors}" if errors else "")
+        return "silent", f"printed nothing, exit code {ended.code}" + (
+            f"; on standard error: {errors}" if errors else ""
+        )
     if ended.code not in range(4):
         return "exit code", f"exit code {ended.code} is none of a plugin's"
     return "", ""
+
+
+def _flood(job: Job, ended: Ended) -> str:
+    if len(ended.output) < job.output_limit:
+        return f"wrote more than {ERRORS_FLOOD} bytes to standard error"
+    return f"printed more than {job.output_limit} bytes"
 
 
 def _signal_name(number: int) -> str:

@@ -34,7 +34,7 @@ BAD = {
     "flood": "printed more than",
     "flood_line": "printed more than",
     "flood_both": "printed more than",
-    "flood_errors": "no end within|printed more than",
+    "flood_errors": "wrote more than .* to standard error",
     "crash_silent": "printed nothing",
 }
 GOOD = 85

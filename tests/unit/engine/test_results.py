@@ -31,12 +31,16 @@ def test_a_missing_last_newline_is_added() -> None:
     [
         (Ended(None, trouble=DEADLINE, signal=9), "no end within 12.5 s, it was stopped"),
         (Ended(None, trouble=FLOOD, signal=9, output=b"y\n" * 500), "printed more than 1000 bytes"),
+        (Ended(None, trouble=FLOOD, signal=9, output=b"OK\n"), "wrote more than 67108864 bytes to standard error"),
         (Ended(None, trouble=CANCELLED, signal=15), "stopped before its end"),
         (Ended(None, trouble=LOST), "its process was lost"),
         (Ended(None, trouble=NOT_STARTED, reason="No such file"), "can't be started: No such file"),
         (Ended(None, signal=signal.SIGSEGV, output=b"half"), "ended by SIGSEGV; it printed: half"),
         (Ended(None, signal=200), "ended by signal 200"),
-        (Ended(0, errors=b"Traceback\nValueError: bad\n"), "printed nothing, exit code 0; on standard error: ValueError"),
+        (
+            Ended(0, errors=b"Traceback\nValueError: bad\n"),
+            "printed nothing, exit code 0; on standard error: ValueError",
+        ),
         (Ended(127, errors=b"/bin/x: not found\n"), "UNKNOWN: disk_root: /bin/x: not found"),
         (Ended(0, output=b" \n"), "printed nothing, exit code 0"),
         (Ended(127, output=b"sh: not found\n"), "exit code 127 is none of a plugin's; it printed: sh: not found"),
