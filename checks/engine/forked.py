@@ -5,6 +5,7 @@ It is forked from the fork server, whose libraries are loaded, and never returns
 
 from __future__ import annotations
 
+import _locale
 import _signal  # type: ignore[import-not-found]
 import atexit
 import contextlib
@@ -96,6 +97,11 @@ def _set_environment(environment: Mapping[str, str]) -> None:
         os.putenv(key, value)
     time.tzset()
     locale = environment.get("LC_ALL") or environment.get("LC_CTYPE") or environment.get("LANG") or ""
+    if locale not in _LENIENT:
+        try:
+            _locale.setlocale(_locale.LC_CTYPE, "")
+        except _locale.Error:  # this machine does not have it
+            locale = ""
     if locale in _NO_CODING and not environment.get("LC_ALL"):
         os.environ["LC_CTYPE"] = "C.UTF-8"  # as Python itself does at its start
     errors = "surrogateescape" if locale in _LENIENT else "strict"

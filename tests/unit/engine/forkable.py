@@ -74,13 +74,16 @@ def in_its_end() -> None:
 def breed() -> None:
     """Leave one process in its group and one in a session of its own, name them and itself in the file, and wait for ever or end."""
     pids = [os.getpid()]
+    reader, writer = os.pipe()
     for apart in (False, True):
         pid = os.fork()
         if not pid:
             if apart:
                 os.setsid()
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            os.write(writer, b"x")
             time.sleep(3600)
+        os.read(reader, 1)
         pids.append(pid)
     Path(sys.argv[1] + ".new").write_text(" ".join(map(str, pids)), encoding="ascii")
     Path(sys.argv[1] + ".new").rename(sys.argv[1])

@@ -122,7 +122,7 @@ def engine(runner: asyncio.Runner, tmp_path: Path) -> Iterator[Engine]:
 
 
 def test_a_warm_check_finds_what_the_job_says_and_nothing_of_the_engine(shared: Engine, tmp_path: Path) -> None:
-    environment = {"ODD": "b\udce4r", "TZ": "XYZ-3", "LANG": "de_DE.UTF-8"}
+    environment = {"ODD": "b\udce4r", "TZ": "XYZ-3", "LANG": "C.UTF-8"}
     ran = shared.run(
         warm("surroundings", "-w", "\udcff", environment=environment, directory=str(tmp_path), umask=0o027)
     )
@@ -176,7 +176,14 @@ def test_a_warm_check_ends_as_python_would(shared: Engine, value: str, code: int
 
 @pytest.mark.parametrize(
     "environment",
-    [{}, {"LC_ALL": "C"}, {"LC_CTYPE": "POSIX"}, {"LANG": "C.UTF-8", "A": "b"}, {"LC_ALL": "xx_YY.UTF-8"}],
+    [
+        {},
+        {"LC_ALL": "C"},
+        {"LC_CTYPE": "POSIX"},
+        {"LANG": "C.UTF-8", "A": "b"},
+        {"LC_ALL": "xx_YY.UTF-8"},
+        {"LANG": "xx_YY.UTF-8"},
+    ],
 )
 def test_a_warm_check_finds_the_locale_as_python_would(shared: Engine, environment: dict[str, str]) -> None:
     code = "import os, sys; print(dict(os.environ), sys.stdin.errors, sys.stdout.errors, sys.stdout.encoding)"
