@@ -15,7 +15,6 @@ import pytest
 
 from checks.engine.worker import hand_in
 from checks.engine.worker.messages import Answer
-from tests.real import worker_site
 from tests.real.worker_site import PATIENCE, ServiceManager, WorkerSite
 from tests.stack.daemon import wait_until
 from tests.stack.place import give
@@ -47,7 +46,7 @@ def test_an_executor_killed_ten_times_costs_no_result(site: WorkerSite) -> None:
     for _ in range(10):
         before = len(site.taken())
         wait_until(lambda: len(site.taken()) > before and site.jobs(), PATIENCE, "it runs checks")  # noqa: B023
-        worker_site.kill(site.executor())
+        site.kill_executor()
     site.wait_for_each(2)
     site.finish()
     once(site)

@@ -10,7 +10,6 @@ import array
 import contextlib
 import os
 import re
-import signal
 import socket
 import subprocess
 from collections import Counter
@@ -103,13 +102,20 @@ class WorkerSite:
             self.worker.stop()
         self.nagios.stop()
 
-    def executor(self) -> int:
-        """The process id of the worker's executor; 0 while there is none."""
-        try:
-            children = psutil.Process(self.worker.pid).children() if self.worker else []
-            return next((child.pid for child in children if "checks.engine.worker.executor" in child.cmdline()), 0)
-        except psutil.NoSuchProcess:
-            return 0
+    def kill_executor(self) -> None:
+        """SIGKILL to the worker's executor, as soon as there is one."""
+        assert self.worker
+        worker = psutil.Process(self.worker.pid)
+
+        def killed() -> bool:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for child in worker.children():
+                    if "checks.engine.worker.executor" in child.cmdline():
+                        child.kill()
+                        return True
+            return False
+
+        wait_until(killed, PATIENCE, "the worker has an executor")
 
     def jobs(self) -> int:
         """How many jobs Nagios waits for."""
@@ -223,9 +229,3 @@ class ServiceManager:
         for fd in self.kept.values():
             os.close(fd)
         self._socket.close()
-
-
-def kill(pid: int) -> None:
-    """SIGKILL to a process that may be gone already."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
