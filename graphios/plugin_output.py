@@ -4,7 +4,7 @@ Source: Nagios plugin API. The first line is text, and behind its first `|` perf
 that is perfdata.
 """
 
-_BLANKS = b" \t\n\r\v\f"
+_AS_BLANK = bytes.maketrans(b"\t\n\r\v\f", b"     ")
 
 NRPE_LIMITS = (1023, 65504)
 """Where NRPE cuts output silently, in bytes: packets of version 2, and version 4."""
@@ -38,9 +38,10 @@ class PluginOutput:
         """Takes the last item of the perfdata away: the output was cut, perhaps in the middle of it."""
         start = 0
         position = 0
-        while position < len(self.perfdata):
+        perfdata = self.perfdata.translate(_AS_BLANK)
+        while position < len(perfdata):
             start = position
-            position = _item_end(self.perfdata, position) or len(self.perfdata)
+            position = _item_end(perfdata, position) or len(perfdata)
         self.perfdata = self.perfdata[:start].rstrip()
 
     def short(self, limit: int) -> bytes:
@@ -130,26 +131,25 @@ def not_cut(perfdata: bytes) -> bytes:
 def leading_items(perfdata: bytes, room: int) -> bytes:
     """The whole leading items of `perfdata` that fit into `room` bytes."""
     end = 0
+    perfdata = perfdata.translate(_AS_BLANK)
     while end < len(perfdata):
         next_end = _item_end(perfdata, end)
         if not next_end or next_end > room:
             break
         end = next_end
-    return perfdata[:end].translate(bytes.maketrans(_BLANKS, b"      "))
+    return perfdata[:end]
 
 
 def _item_end(perfdata: bytes, position: int) -> int:
-    """Where the item that begins at or after `position` ends; 0 when there is none."""
-    while perfdata[position : position + 1] in _BLANKS and position < len(perfdata):
+    """Where the item that begins at or after `position` ends, with all blanks as spaces; 0 when there is none."""
+    while perfdata[position : position + 1] == b" ":
         position += 1
     equals = perfdata.find(b"'=", position + 1) + 1 if perfdata[position : position + 1] == b"'" else 0
     equals = equals or perfdata.find(b"=", position)
     if equals < 0:
         return 0
-    end = equals
-    while end < len(perfdata) and perfdata[end] not in _BLANKS:
-        end += 1
-    return end
+    end = perfdata.find(b" ", equals)
+    return end if end >= 0 else len(perfdata)
 
 
 def cut_by_nrpe(output: bytes) -> bool:

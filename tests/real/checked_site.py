@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from checks.configuration import nagios as generated
-from checks.configuration.settings import DEFAULTS
 from tests.stack import place
 from tests.stack.daemon import Daemon, wait_until
 from tests.stack.nagios import BASE_OBJECTS, Nagios
+
+MAIN = Path(__file__).resolve().parents[2] / "nagios-config" / "main" / "testbed-checks.cfg"
 
 
 def _define(kind: str, directives: Mapping[str, object]) -> str:
@@ -32,7 +32,9 @@ class WorkerSite:
         (self.folder / "journal").mkdir()
         self.perfdata = self.folder / "perfdata"
         self.nagios = Nagios(root, [], user, name=f"{name}-nagios")
-        fields = re.findall(r"^(?:service|host)_perfdata_file_template=.*\n", _generated_main(), re.MULTILINE)
+        fields = re.findall(
+            r"^(?:service|host)_perfdata_file_template=.*\n", MAIN.read_text(encoding="utf-8"), re.MULTILINE
+        )
         self.nagios.main = (
             "enable_environment_macros=1\nprocess_performance_data=1\nexecute_service_checks=0\nexecute_host_checks=0\n"
             f"service_perfdata_file={self.perfdata}\nhost_perfdata_file={self.perfdata}\n"
@@ -104,7 +106,7 @@ class WorkerSite:
     def start_worker(self, plugins: Sequence[str | Path], *more: str) -> None:
         """Starts the worker alone."""
         words: list[str | Path] = [place.command("testbed-checks"), "worker", "--nagios-cfg", self.nagios.config]
-        words += ["--spool", self.spool, "--journal", self.folder / "journal", *more]
+        words += ["--spool", self.spool, *(() if "--journal" in more else ("--journal", self.folder / "journal")), *more]
         for plugin in plugins:
             words += ["--plugin", plugin]
         log = self._root / "log" / f"{self._name}-worker.log"
@@ -164,7 +166,3 @@ class WorkerSite:
         if self.worker:
             self.worker.stop(30)
         self.nagios.stop()
-
-
-def _generated_main() -> str:
-    return generated.files([], DEFAULTS)["main/testbed-checks.cfg"]
