@@ -38,7 +38,7 @@ _LOOK_SECONDS = 1.0
 _STALE_SECONDS = 30.0
 _FIGURES_SECONDS = 60.0
 # So that who just started it sees them soon.
-_FIRST_FIGURES_SECONDS = 5.0
+_FIRST_FIGURES_SECONDS = 3.0
 # How long to wait before what a dying fork server took along runs again.
 _LOST_SECONDS = (0.5, 2.0)
 # Together under the five seconds in which it has to have ended.
