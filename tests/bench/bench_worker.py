@@ -11,7 +11,9 @@ of ours is cut.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,6 +64,8 @@ def output(size: str) -> str:
 def running(way: str, size: str) -> Iterator[WorkerSite]:
     """Nagios with the services, checking."""
     root = place.make_root("bench-worker")
+    # In memory, as the unit file has it below /run.
+    journal = tempfile.mkdtemp(dir="/dev/shm", prefix="bench-worker-")
     try:
         user = place.daemon_user()
         site = WorkerSite(root, user, "bench", "" if way in (OURS, OWN_MACROS) else "enable_environment_macros=0\n")
@@ -75,12 +79,16 @@ def running(way: str, size: str) -> Iterator[WorkerSite]:
                 site.add_host(f"h{number // 50}", active_checks_enabled=0)
             more = {"process_perf_data": int(way != TAP), "_GRAPHITEPREFIX": "mon"}
             site.add_service(f"h{number // 50}", f"s{number}", line, **more)
-        site.start(["/bin/cat"] if way == OURS else [])
+        if way == OURS:
+            site.start(["/bin/cat"], "--journal", str(place.give(Path(journal), user)))
+        else:
+            site.start()
         site.begin()
         yield site
         site.stop()
     finally:
         place.clean(root)
+        shutil.rmtree(journal)
 
 
 def cpu_seconds(root: Path) -> float:

@@ -11,7 +11,7 @@ import re
 import time
 from typing import NamedTuple
 
-from checks.engine.jobs import DEADLINE, FLOOD, LOST, Ended
+from checks.engine.jobs import DEADLINE, ERRORS_FLOOD, FLOOD, LOST, Ended
 from checks.engine.worker.macros import Whose
 from checks.engine.worker.messages import TIMED_OUT, Answer, Work
 from checks.engine.worker.nagios_config import OwnPerfdata
@@ -87,7 +87,10 @@ def _not_ended(work: Work, ended: Ended) -> tuple[int, bytes]:
     """Exit code and text for a run that did not come to an end of its own."""
     name = _clean(os.fsdecode(work.command.strip().partition(b" ")[0]))
     if ended.trouble == FLOOD:
-        return _UNKNOWN, f"UNKNOWN: {name} printed more than {plugin_output.LONGEST_RAW} bytes, it was ended\n".encode()
+        how = f"printed more than {plugin_output.LONGEST_RAW} bytes"
+        if len(ended.output) < plugin_output.LONGEST_RAW:
+            how = f"wrote more than {ERRORS_FLOOD} bytes to standard error"
+        return _UNKNOWN, f"UNKNOWN: {name} {how}, it was ended\n".encode()
     if ended.trouble == LOST:
         return _UNKNOWN, f"UNKNOWN: {name}: its process was lost\n".encode()
     # Nagios's own workers exit with the error number then, 2 for a missing file: critical.

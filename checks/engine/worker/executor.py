@@ -45,6 +45,7 @@ class Executor:
         self._jobs = _Jobs()
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._writer: asyncio.StreamWriter | None = None
+        self._told = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Run what comes until the other side hangs up. Raises BadFrame; then the connection is of no use."""
@@ -100,7 +101,11 @@ class Executor:
         if ended.trouble == CANCELLED:
             return None
         if work.kind == CHECK:
-            return answers.answer(work, ended, whose, self._own, self._limit)
+            found = answers.answer(work, ended, whose, self._own, self._limit)
+            if self._own.trouble != self._told:
+                self._told = self._own.trouble
+                log(self._told or "perfdata that Nagios writes itself is left to it again")
+            return found
         return answers.helper_answer(work, ended)
 
     async def _run(self, job: Job | None) -> Ended:

@@ -101,19 +101,31 @@ class OwnPerfdata:
 
     def __init__(self, config: NagiosConfig) -> None:
         self._config = config
-        self._switched_off: frozenset[tuple[bytes, bytes]] = frozenset()
+        self._switched_off: frozenset[tuple[bytes, bytes]] | None = None
         self._running = config.performance_data
         self._objects = _Watched(config.object_cache_file, _LONGEST * 16, self._read_objects)
         self._status = _Watched(config.status_file, _STATUS_HEAD, self._read_status)
 
     def written(self, host: bytes, service: bytes) -> bool:
-        """Whether Nagios writes what it gets of this service (empty: of the host itself). Files that changed are read again."""
+        """Whether Nagios writes what it gets of this service (empty: of the host itself). Files that changed are read again.
+
+        Not while objects.cache can't be read: a value that comes twice is better than one that does not come.
+        """
         self._status.look()
         goes = self._config.service_perfdata if service else self._config.host_perfdata
         if not (self._running and goes):
             return False
         self._objects.look()
-        return (host, service) not in self._switched_off
+        return self._switched_off is not None and (host, service) not in self._switched_off
+
+    @property
+    def trouble(self) -> str:
+        """What keeps it from knowing, for the operator; empty where nothing does."""
+        if self._running and self._switched_off is None:
+            return (
+                f"{self._config.object_cache_file} can't be read: perfdata that Nagios writes itself is shipped as well"
+            )
+        return ""
 
     def _read_objects(self, text: bytes) -> bool:
         """objects.cache: all objects, everything inherited, written anew at each start of Nagios."""

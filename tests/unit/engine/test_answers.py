@@ -16,7 +16,7 @@ from checks.engine.worker.messages import TIMED_OUT, Answer, Work
 from checks.engine.worker.nagios_config import OwnPerfdata, read
 from graphios.inputs.line import Line, LineReader, Source
 from graphios.perfdata import items, perhaps_cut
-from graphios.plugin_output import PluginOutput
+from graphios.plugin_output import LONGEST_RAW, PluginOutput
 
 NOW = time.time()
 SERVICE = Whose(b"web01", b"disk", b"mon", b"post", b"check_nrpe!check_disk")
@@ -29,8 +29,9 @@ def own(folder: Path, written: bool) -> OwnPerfdata:
     path = folder / "nagios.cfg"
     path.write_text(
         f"process_performance_data={int(written)}\nservice_perfdata_file=/p\nhost_perfdata_file=/p\nstatus_file={folder}/none\n"
-        f"object_cache_file={folder}/none\n"
+        f"object_cache_file={folder}/objects.cache\n"
     )
+    (folder / "objects.cache").write_text("define host {\n\thost_name\tother\n\t}\n")
     return OwnPerfdata(read(path))
 
 
@@ -124,13 +125,24 @@ def test_a_timeout_is_left_to_nagios_to_tell(silent: OwnPerfdata) -> None:
     ("trouble", "code", "text"),
     [
         (NOT_STARTED, 2, b"CRITICAL: /usr/lib/nagios/plugins/check_nrpe can't be started: No such file\n"),
-        (FLOOD, 3, b"UNKNOWN: /usr/lib/nagios/plugins/check_nrpe printed more than 25165824 bytes, it was ended\n"),
+        (
+            FLOOD,
+            3,
+            b"UNKNOWN: /usr/lib/nagios/plugins/check_nrpe wrote more than 67108864 bytes to standard error, it was ended\n",
+        ),
         (LOST, 3, b"UNKNOWN: /usr/lib/nagios/plugins/check_nrpe: its process was lost\n"),
     ],
 )
 def test_a_run_without_an_end_is_named(silent: OwnPerfdata, trouble: str, code: int, text: bytes) -> None:
     found = answer(WORK, ended("junk | a=1", None, 0, trouble, "No such file"), SERVICE, silent)
     assert (found.wait_status, found.output, found.spool) == (code << 8, text, b"")
+
+
+def test_a_flood_is_named(silent: OwnPerfdata) -> None:
+    found = answer(WORK, ended(b"x" * LONGEST_RAW, None, 9, FLOOD), SERVICE, silent)
+    assert (
+        found.output == b"UNKNOWN: /usr/lib/nagios/plugins/check_nrpe printed more than 25165824 bytes, it was ended\n"
+    )
 
 
 def test_where_it_is_not_certain_whose_it_is_nothing_is_shipped_and_the_text_says_so(silent: OwnPerfdata) -> None:

@@ -103,3 +103,14 @@ def test_another_configuration_is_seen_and_a_half_written_one_is_not(tmp_path: P
     assert own.written(b"h", b"s")
     (tmp_path / "objects.cache").unlink()
     assert own.written(b"h", b"s")
+
+
+def test_where_nagios_can_not_be_asked_nothing_is_left_to_it(tmp_path: Path) -> None:
+    own = OwnPerfdata(config(tmp_path))
+    assert not own.written(b"h", b"s")
+    assert (
+        own.trouble == f"{tmp_path}/objects.cache can't be read: perfdata that Nagios writes itself is shipped as well"
+    )
+    objects(tmp_path, SERVICE.format("h", "s", 1))
+    assert own.written(b"h", b"s")
+    assert own.trouble == ""
