@@ -127,17 +127,17 @@ def test_without_an_engine_python_gets_name_words_and_environment_as_they_are(fo
 
 
 def test_it_is_found_through_a_link_and_through_the_path(folder: Path, tmp_path: Path) -> None:
-    link = tmp_path / "elsewhere" / "check_other"
+    link = tmp_path / "elsewhere" / "other"
     link.parent.mkdir()
     link.symlink_to(folder / "check_thing")
-    for program in (str(link), "check_other"):
+    for program in (str(link), "other"):
         done = subprocess.run(
             ["sh", "-c", f"{program} -v"],
             env={"PATH": f"{link.parent}:/usr/bin:/bin"},
             capture_output=True,
             check=False,
         )
-        assert cold(done)[0] == [b"check_other", b"", os.fsencode(link), b"-v"]
+        assert cold(done)[0] == [b"check_thing", b"", os.fsencode(link), b"-v"]
 
 
 def test_the_engine_is_given_all_that_matters(folder: Path, engine: Engine, tmp_path: Path) -> None:
