@@ -25,6 +25,7 @@ _UNITS = {measure.label: measure.unit for measure in (*MEASURES, *submit.MEASURE
 # Between two pages: where there are new results, and where there are none.
 _PAGE_SECONDS, _PAGE_SECONDS_UNCHANGED = 5.0, 60.0
 _SHOWN_BYTES = 4000
+_AGAIN_SECONDS = 10.0
 
 
 class Outlets:
@@ -43,8 +44,13 @@ class Outlets:
 
     async def run(self) -> None:
         """Hand states on, until finish() is called."""
-        if self._submitter:
-            await self._submitter.run()
+        while self._submitter:
+            try:
+                await self._submitter.run()
+                break
+            except Exception as error:  # a mistake of ours is no reason to be silent from now on
+                log.error("handing on: %s", internal(error))
+                await asyncio.sleep(_AGAIN_SECONDS)
 
     def finish(self) -> None:
         """Write what waits, and let run() end."""
@@ -164,3 +170,8 @@ class Outlets:
         if text not in self._named and len(self._named) < 1000:
             self._named.add(text)
             log.warning("%s", text)
+
+
+def internal(error: BaseException) -> str:
+    """Return one line about a mistake of ours."""
+    return f"internal error, please report it: {type(error).__name__}: {clean_text(str(error))[:200]}"

@@ -16,7 +16,7 @@ from checks.engine import catalog, commands
 from checks.engine.command_file import CommandFile
 from checks.engine.forks import ForkServer, NotStarted
 from checks.engine.jobs import CANCELLED, LOST
-from checks.engine.outlets import Outlets
+from checks.engine.outlets import Outlets, internal
 from checks.engine.perfdata_spool import PerfdataSpool
 from checks.engine.pool import Pool
 from checks.engine.results import Result, result
@@ -263,11 +263,6 @@ class Resident:
         await self._submit_pool.close(0.2)
         await ends
         await self._server.close()
-
-
-def internal(error: BaseException) -> str:
-    """Return one line about a mistake of ours."""
-    return f"internal error, please report it: {type(error).__name__}: {clean_text(str(error))[:200]}"
 
 
 def _name_trouble(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

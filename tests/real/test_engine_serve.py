@@ -136,6 +136,15 @@ def test_term_ends_it_with_all_its_children(engine: Resident) -> None:
     assert "Traceback" not in engine.log
 
 
+def _parent(pid: int) -> int:
+    try:
+        return int(
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[1]
+        )
+    except OSError:
+        return 0
+
+
 def _sleepers(engine: Resident) -> list[int]:
     return [pid for pid in engine.children() if processes.command_line(pid).startswith(b"sleep\0")]
 
@@ -164,6 +173,23 @@ def test_kill_9_and_restart_hand_on_nothing_wrong_and_nothing_twice(engine: Resi
     assert set(Counter(one.text for one in found).values()) == {1}
     # The socket that was left behind was replaced.
     engine.start("--submit", engine.collecting)
+    engine.stop()
+
+
+def test_what_a_dying_fork_server_takes_along_runs_again(engine: Resident) -> None:
+    engine.write("a.cfg", *(scheduled(f"slow{number}", f"sleep 0.7; {ONCE}") for number in range(5)))
+    engine.start("--submit", engine.collecting, "--spool", engine.spool)
+    engine.wait(lambda: len(_sleepers(engine)) >= 3, "checks that run")
+    assert engine.daemon
+    parent = engine.daemon.pid
+    server = next(pid for pid in engine.children() if _parent(pid) == parent)
+    os.kill(server, signal.SIGKILL)
+    count = len(engine.handed())
+    engine.wait(lambda: len(engine.handed()) > count + 10, "results after it")
+    engine.wait(lambda: "engine" in engine.services(), "figures")
+    found = [one for one in engine.handed() if one.service != "engine"]
+    assert {one.code for one in found} == {0}, found
+    assert {one.service for one in found} == {f"slow{number}" for number in range(5)}
     engine.stop()
 
 
