@@ -83,9 +83,8 @@ class Submitter:
         self._way = way
         self._waiting: dict[bytes, Report] = {}
         self._sending: dict[bytes, Report] = {}
+        # What failed alone, until it is taken. It goes alone from then on.
         self._alone: dict[bytes, _Refused] = {}
-        # What failed alone since anything was taken.
-        self._failed_alone: set[bytes] = set()
         self._size = LARGEST_BATCH
         self._delay = 0.0
         self._wake, self._finishing = asyncio.Event(), asyncio.Event()
@@ -177,30 +176,25 @@ class Submitter:
         self._waiting = back | self._waiting
 
     def _succeeded(self, batch: Sequence[Report]) -> float:
-        reason, self.trouble = self.trouble, ""
-        self._delay, self._size = 0.0, min(2 * self._size, LARGEST_BATCH)
-        if reason:
+        if self.trouble:
             log.info("results are handed on again")
+        self.trouble, self._delay, self._size = "", 0.0, min(2 * self._size, LARGEST_BATCH)
         for report in batch:
             self._alone.pop(report.service, None)
-            self._failed_alone.discard(report.service)
-        if len(self._failed_alone) == 1:
-            # It alone failed, and others are taken: the server does not want it. Of several it was the server.
-            self._refuse(self._failed_alone.pop(), reason)
-        self._failed_alone.clear()
         return 0.0
 
     def _failed(self, batch: Sequence[Report], handed: Handed) -> float:
         self.failed += 1
         if handed.refusing and len(batch) == 1:
             service = batch[0].service
-            known = self._alone.setdefault(service, _Refused()).delay
+            again = service in self._alone
+            refused = self._alone.setdefault(service, _Refused())
             if report := self._waiting.pop(service, None):
                 self._waiting[service] = report
-            if known and not self.trouble:
-                self._refuse(service, handed.reason)
+            if again and not self.trouble:
+                # It failed before, others were taken since, and now it fails again: the server does not want it.
+                self._refuse(service, refused, handed.reason)
                 return 0.0
-            self._failed_alone.add(service)
         if handed.reason != self.trouble:
             log.warning("results can't be handed on: %s; they are tried again", handed.reason)
         self.trouble = handed.reason
@@ -210,8 +204,7 @@ class Submitter:
         )
         return self._delay
 
-    def _refuse(self, service: bytes, reason: str) -> None:
-        refused = self._alone.setdefault(service, _Refused())
+    def _refuse(self, service: bytes, refused: _Refused, reason: str) -> None:
         if not refused.delay:
             log.warning("the result of %s is refused: %s", service.decode("utf-8", "replace"), reason)
         refused.delay = min(2 * refused.delay or _FIRST_REFUSAL, _LONGEST_REFUSAL)

@@ -93,6 +93,24 @@ def test_while_the_server_is_down_only_the_newest_of_each_waits_and_the_others_a
     assert (submitter.dropped, submitter.trouble, submitter.waiting, submitter.refused) == (33, "", 0, [])
 
 
+def test_a_server_that_was_down_refused_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    server = Server()
+    server.down = "down"
+    submitter = Submitter(server)
+
+    async def story() -> None:
+        submitter.add(report("a"))
+        await submitter.step()
+        submitter.add(report("b"))
+        server.down = ""
+        await work(submitter)
+
+    asyncio.run(story())
+    assert sorted(server.got) == ["a OK", "b OK"]
+    assert submitter.refused == []
+    assert "refused" not in caplog.text
+
+
 @pytest.mark.parametrize("place", [0, 7, 63])
 def test_one_that_is_refused_is_found_and_the_others_go_on_without_it(place: int) -> None:
     server = Server(f"check{place}")
