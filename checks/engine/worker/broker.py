@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from checks.engine.worker import kept
+from checks.engine.worker import kept, macros, stranded
 from checks.engine.worker.executor_process import Died, Executor
 from checks.engine.worker.held import Jobs
 from checks.engine.worker.journal import Journal
@@ -37,6 +37,7 @@ UNREADY = 20.0
 """Seconds without an executor after which the jobs go back to Nagios's own workers."""
 _LEAVING = 2.0
 _LOOK = 0.25
+_RESCUE = 120.0
 _RETRY, _RETRY_LATER, _PATIENT_AFTER = 0.1, 1.0, 60.0
 
 
@@ -53,7 +54,38 @@ class Settings(NamedTuple):
     """The command line of the executor."""
     max_jobs: int = 2000
     stop_seconds: float = 75.0
+    files: stranded.Files | None = None
+    """Of Nagios: where it says which checks it waits for."""
     """How long a stopped broker waits for what runs."""
+
+
+class _Rescue:
+    """Has Nagios check what a killed predecessor had not even read."""
+
+    def __init__(self, files: stranded.Files, before: float, after: float, known: set[tuple[bytes, bytes]]) -> None:
+        """What was due `before`, and is so in a status of Nagios that was written `after`. `known`: what is run anyway."""
+        self._files, self._before, self._after, self._known = files, before, after, known
+        self._left: list[tuple[bytes, bytes]] | None = None
+
+    def done(self, settings: Settings) -> bool:
+        """Does what it can do now; whether that was all."""
+        if time.time() > self._after + _RESCUE:
+            return True
+        try:
+            if self._left is None:
+                if self._files.status.stat().st_mtime < self._after:
+                    return False
+                found = stranded.find(self._files, settings.plugins, self._before)
+                self._left = [whose for whose in found if whose not in self._known]
+                if self._left:
+                    log.warning(
+                        "Nagios waits for %d checks that got lost with the predecessor: run again", len(self._left)
+                    )
+            self._left = self._left[stranded.check_now(self._files, self._left) :] if self._left else []
+        except OSError as error:
+            log.warning("lost checks: %s: %s; tried again", error.filename, error.strerror)
+            return False
+        return not self._left
 
 
 def run_of(query_socket: Path) -> str:
@@ -87,6 +119,7 @@ class Broker:
         self._beat = (notify.watchdog_seconds() or 0.0) / 2
         self._beaten = 0.0
         self._look_again = 0.0
+        self._rescue: _Rescue | None = None
 
     def stop(self, *_: object) -> None:
         """Ends run() as soon as what runs is finished; a second call, at once."""
@@ -163,6 +196,10 @@ class Broker:
             self._look_again = now + _LOOK
             if self._jobs.look_after(now):
                 self._replace_executor("it has not answered in time")
+            if not self._leaving:
+                self._journal.alive(run_of(self._settings.query_socket))
+            if self._rescue and self._rescue.done(self._settings):
+                self._rescue = None
         for connection in self._connections.values():
             self._jobs.flush(connection)
         self._flush_executor()
@@ -257,6 +294,7 @@ class Broker:
 
     def _take_over(self) -> None:
         """Goes on where a predecessor was killed: its connections, and what it had not answered."""
+        run, killed = run_of(self._settings.query_socket), self._journal.killed
         names: dict[str, Connection] = {}
         for name, sock in kept.take():
             plugin = next(
@@ -269,7 +307,10 @@ class Broker:
             names[name] = self._connections[plugin] = Connection(sock, plugin, name, registered=True)
         now = time.monotonic()
         self._absent = {plugin: (now, now) for plugin in self._settings.plugins if plugin not in self._connections}
-        run, handed_in, gone = run_of(self._settings.query_socket), 0, 0
+        handed_in = gone = 0
+        inherited: set[tuple[bytes, bytes]] = set()
+        if killed and killed.nagios == run and self._absent and self._settings.files:
+            self._rescue = _Rescue(self._settings.files, killed.seen + 1, time.time() + 1, inherited)
         for entry in list(self._journal.entries()):
             connection = names.get(entry.connection)
             age = time.time() - entry.received
@@ -282,6 +323,9 @@ class Broker:
                 gone += 1
                 continue
             handed_in += not connection
+            with contextlib.suppress(macros.Unclear):
+                whose = macros.whose(entry.work.environment)
+                inherited.add((whose.host, whose.service))
             self._jobs.inherit(entry, connection)
         if names or handed_in or gone:
             log.warning(

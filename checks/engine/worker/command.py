@@ -88,6 +88,7 @@ def main(opts: argparse.Namespace) -> int:
     from checks.engine.worker.broker import Broker, Settings, handle_signals
     from checks.engine.worker.hand_in import usable
     from checks.engine.worker.journal import InUse
+    from checks.engine.worker.stranded import Files
 
     try:
         config = nagios_config.read(opts.nagios_cfg)
@@ -112,6 +113,7 @@ def main(opts: argparse.Namespace) -> int:
                 opts.spool,
                 _executor(opts),
                 opts.max_jobs,
+                files=Files(config.object_cache_file, config.status_file, config.command_file),
             )
         )
     except InUse as error:

@@ -38,6 +38,13 @@ class Entry(NamedTuple):
     """In seconds since the epoch."""
 
 
+class Killed(NamedTuple):
+    """A broker that did not end well: which run of Nagios it served, and when it lived last, in seconds since the epoch."""
+
+    nagios: str
+    seen: float
+
+
 class Journal:
     """A folder of jobs. For one broker at a time."""
 
@@ -53,6 +60,19 @@ class Journal:
             if isinstance(error, BlockingIOError):
                 raise InUse(f"another worker uses the journal {folder}") from None
             raise
+        try:
+            left = os.pread(self._lock, 1000, 0).decode("ascii", "replace")
+            self.killed = Killed(left, os.fstat(self._lock).st_mtime) if left else None
+            """The predecessor, when it did not end well."""
+        except OSError:
+            self.killed = None
+
+    def alive(self, nagios: str) -> None:
+        """Notes that this broker lives now, and serves this run of Nagios."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._lock, len(nagios))
+            os.pwrite(self._lock, nagios.encode("ascii"), 0)
+            os.utime(self._lock)
 
     def entries(self) -> Iterator[Entry]:
         """What is in it, the oldest first; a file that is none is removed, and named in the log. Raises OSError."""
@@ -87,7 +107,9 @@ class Journal:
             self._path(number).unlink()
 
     def close(self) -> None:
-        """Gives it free."""
+        """The broker ends well."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._lock, 0)
         os.close(self._lock)
 
     def _path(self, number: int) -> Path:

@@ -1,0 +1,87 @@
+"""Checks that Nagios waits for and nobody has: those it sent to a broker that was killed before it read them.
+
+Nagios would wait for them for more than ten minutes. In status.dat they are overdue since the broker died; told to, Nagios checks them at once.
+Formats: status.dat and objects.cache of Nagios Core 4, and its external commands; tried with 4.4.6.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import stat
+import time
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+_LONGEST = 256 * 1024 * 1024
+_COMMAND = re.compile(rb"^define command \{\n\tcommand_name\t(.*)\n\tcommand_line\t(.*)$", re.MULTILINE)
+_STATUS = re.compile(rb"^(service|host)status \{\n(.*?)^\t\}", re.MULTILINE | re.DOTALL)
+_FIELD = re.compile(
+    rb"^\t(host_name|service_description|check_command|next_check|active_checks_enabled)=(.*)$", re.MULTILINE
+)
+
+
+class Files(NamedTuple):
+    """Of Nagios, see nagios.cfg."""
+
+    objects: Path
+    status: Path
+    commands: Path
+
+
+def find(files: Files, plugins: Collection[str], before: float) -> list[tuple[bytes, bytes]]:
+    """Host and service (empty: the host itself) of the checks by these plugins that were due before that time, and are so still.
+
+    Raises OSError.
+    """
+    names = {os.path.basename(plugin).encode() for plugin in plugins}  # noqa: PTH119
+    commands = {
+        command
+        for command, line in _COMMAND.findall(_read(files.objects))
+        if line.split(b" ")[0].rpartition(b"/")[2] in names
+    }
+    found = []
+    for _, body in _STATUS.findall(_read(files.status)):
+        fields = dict(_FIELD.findall(body))
+        command = fields.get(b"check_command", b"").partition(b"!")[0]
+        due = fields.get(b"next_check", b"")
+        if (
+            command in commands
+            and fields.get(b"active_checks_enabled") == b"1"
+            and due.isdigit()
+            and 0 < int(due) <= before
+        ):
+            found.append((fields[b"host_name"], fields.get(b"service_description", b"")))
+    return found
+
+
+def check_now(files: Files, stranded: Iterable[tuple[bytes, bytes]]) -> int:
+    """Has Nagios check them; how many it has taken. Never waits. Raises OSError when there is no Nagios."""
+    pipe = os.open(files.commands, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    count = 0
+    try:
+        if not stat.S_ISFIFO(os.fstat(pipe).st_mode):
+            raise OSError(22, "no named pipe", str(files.commands))
+        with contextlib.suppress(BlockingIOError):
+            for host, service in stranded:
+                now = b"%d" % time.time()
+                words = (
+                    (b"SCHEDULE_FORCED_SVC_CHECK", host, service, now)
+                    if service
+                    else (b"SCHEDULE_FORCED_HOST_CHECK", host, now)
+                )
+                line = b"[%s] %s\n" % (now, b";".join(words))
+                if len(line) <= select.PIPE_BUF:
+                    os.write(pipe, line)
+                count += 1
+    finally:
+        os.close(pipe)
+    return count
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_LONGEST)
