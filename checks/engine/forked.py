@@ -100,7 +100,7 @@ def _set_environment(environment: Mapping[str, str]) -> None:
     if locale not in _LENIENT:
         try:
             _locale.setlocale(_locale.LC_CTYPE, "")
-        except _locale.Error:  # this machine does not have it
+        except _locale.Error:  # type: ignore[attr-defined]  # this machine does not have it
             locale = ""
     if locale in _NO_CODING and not environment.get("LC_ALL"):
         os.environ["LC_CTYPE"] = "C.UTF-8"  # as Python itself does at its start

@@ -23,6 +23,7 @@ _AFTER_FAILURE = 10.0
 _QUICK_DEATH = 5.0
 _LONGEST_DELAY = 10.0
 _TRIES = 3
+_CLOSED = "the engine is ending"
 _CLOSE_SECONDS = 0.9
 
 
@@ -94,6 +95,8 @@ class ForkServer:
 
     async def renew(self) -> None:
         """Have a new one take over; the old one ends with its last child. Raises NotStarted, and keeps the old one then."""
+        if self._closed:
+            raise NotStarted(_CLOSED)
         new = await self._begin()
         old, self._process = self._process, new
         self._seen = {}
@@ -124,7 +127,7 @@ class ForkServer:
         """Return the fork server; where it died, that is the next one."""
         while True:
             if self._closed:
-                raise NotStarted("the engine is ending")
+                raise NotStarted(_CLOSED)
             if self._process and self._process.alive:
                 return self._process
             await asyncio.shield(self._again())

@@ -328,7 +328,6 @@ SPOILERS = {
     "raises": ("raise OSError('no such thing')", "its import fails: OSError: no such thing"),
     "ends": ("import sys; sys.exit(0)", "its import fails: SystemExit: 0"),
     "crashes": ("import os; os.abort()", "its import ends the process"),
-    "hangs": ("import time, signal; signal.signal(signal.SIGALRM, signal.SIG_IGN); time.sleep(3600)", "its import hangs"),
     "prints": ("print('hello')", "its import prints"),
     "opens": ("import os; os.open('/dev/null', 0)", "its import leaves something open"),
     "threads": ("import _thread, time; _thread.start_new_thread(time.sleep, (3600,))", "its import leaves a thread running"),
@@ -347,7 +346,7 @@ def test_an_import_that_does_harm_costs_its_entry_alone(
         (tmp_path / f"{name}_x.py").write_text(f"{line}\n{GOOD}\n", encoding="utf-8")
     (tmp_path / "good_x.py").write_text(GOOD, encoding="utf-8")
     entries = [f"{name}_x:main" for name in (*SPOILERS, "good")]
-    engine = Engine(runner, tmp_path, ForkServer(entries, import_seconds=1.0))
+    engine = Engine(runner, tmp_path, ForkServer(entries))
     try:
         engine.do(engine.server.start())
         pid = engine.server.pid
@@ -361,6 +360,18 @@ def test_an_import_that_does_harm_costs_its_entry_alone(
         assert kinship.children(pid) == []
     finally:
         engine.do(engine.server.close())
+
+
+def test_an_import_that_hangs_costs_its_entry_alone(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "hangs_x.py").write_text("import time; time.sleep(3600)\n", encoding="utf-8")
+    engine.server = ForkServer(["hangs_x:main"], import_seconds=0.1)
+    engine.do(engine.server.start())
+    assert engine.run(shell("exit 6")).code == 6
+    engine.until(lambda: engine.server.troubles == ["hangs_x:main: its import hangs"])
+    engine.until(lambda: not kinship.children(engine.server.pid))
 
 
 def test_a_file_that_changed_is_loaded_anew_and_what_runs_ends_as_it_began(
