@@ -20,7 +20,7 @@ from pathlib import Path
 
 from checks.engine import catalog
 from checks.engine.forks import ForkServer, NotStarted
-from checks.engine.jobs import CANCELLED, LOST, NOT_STARTED, Ended, Job
+from checks.engine.jobs import CANCELLED, DEADLINE, LOST, NOT_STARTED, Ended, Job
 from checks.engine.pool import Pool
 from checks.engine.worker import answers, command_line, macros, nagios_config
 from checks.engine.worker.messages import CHECK, Answer, BadFrame, Cancel, Decoder, Ready, Work, encode
@@ -29,6 +29,8 @@ from graphios.plugin_output import LONGEST_RAW
 _CHUNK = 256 * 1024
 _REMEMBER_SECONDS = 5.0
 _LOOK_SECONDS = 30.0
+# Beyond its timeout: where very many checks hang, one that waits for a place is over as well, as Nagios reckons.
+_GRACE = 5.0
 # What a service manager or an interpreter of ours was told concerns nobody else.
 _OURS = re.compile(
     r"NOTIFY_SOCKET|WATCHDOG_.*|LISTEN_.*|.*_DIRECTORY|INVOCATION_ID|JOURNAL_STREAM|SYSTEMD_.*|MAINPID|PYTHON.*|VIRTUAL_ENV"
@@ -95,9 +97,14 @@ class Executor:
             except macros.Unclear as error:
                 whose = f"it is not certain whose it is: {error}"
         name = f"job {work.number}" if isinstance(whose, str) else str(whose)
-        ended = await self._run(self._jobs.job(work, name))
-        if ended.trouble == LOST:  # the fork server died, and took it along
-            ended = await self._run(self._jobs.job(work, name))
+        received = time.time()
+        try:
+            async with asyncio.timeout(max(1, work.timeout) + _GRACE):
+                ended = await self._run(self._jobs.job(work, name))
+                if ended.trouble == LOST:  # the fork server died, and took it along
+                    ended = await self._run(self._jobs.job(work, name))
+        except TimeoutError:
+            ended = Ended(None, trouble=DEADLINE, began=received, seconds=time.time() - received)
         if ended.trouble == CANCELLED:
             return None
         if work.kind == CHECK:

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from checks.engine.forks import ForkServer
+from checks.engine.jobs import Ended, Job
 from checks.engine.pool import Pool
 from checks.engine.worker import nagios_config
 from checks.engine.worker.executor import Executor
@@ -190,6 +191,27 @@ def test_a_cancelled_job_is_ended_and_not_answered(tmp_path: Path) -> None:
             await server.close()
 
     asyncio.run(run())
+
+
+@pytest.mark.slow
+def test_a_job_without_a_place_is_over_at_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("checks.engine.worker.executor._GRACE", 0.1)
+
+    class Full(Pool):
+        """A pool whose places are all taken for ever."""
+
+        async def run(self, job: Job, started: object = None) -> Ended:
+            await asyncio.get_running_loop().create_future()
+            raise AssertionError
+
+    async def run() -> Answer | None:
+        executor = Executor(Full(ForkServer()), nagios_config.read(config(tmp_path)))
+        return await asyncio.wait_for(executor.run(Work(1, 0, 1, b"/bin/true", SERVICE)), DEADLINE)
+
+    found = asyncio.run(run())
+    assert found is not None
+    assert (found.error_code, found.output, found.spool) == (TIMED_OUT, b"", b"")
+    assert found.stop - found.start >= 1
 
 
 def _numbers(data: bytes) -> list[int]:
