@@ -15,6 +15,8 @@ _PREFIX = b"NAGIOS_"
 _HOST, _SERVICE, _LAST_ARGUMENT = b"NAGIOS_HOSTNAME", b"NAGIOS_SERVICEDESC", b"NAGIOS_ARG32"
 # Output of plugins begins here.
 _OUTPUTS = (b"NAGIOS_HOSTOUTPUT", b"NAGIOS_SERVICEOUTPUT", b"NAGIOS_HOSTPERFDATA", b"NAGIOS_SERVICEPERFDATA")
+# Of one variable, with its NUL: execve(2).
+_LONGEST = 131_072
 _CUSTOM = (b"GRAPHITEPREFIX", b"GRAPHITEPOSTFIX")
 
 
@@ -85,5 +87,10 @@ def _custom(text: bytes, name: bytes, last_argument: int) -> bytes:
 
 
 def variables(environment: bytes) -> dict[str, str]:
-    """Return the environment variables that a plugin of this job gets, as Nagios's own workers set them."""
-    return dict([line.split("=", 1) for line in os.fsdecode(environment).split("\n") if "=" in line and line[0] != "="])
+    """Return the environment variables that a plugin of this job gets, as Nagios's own workers set them.
+
+    Without those no program can be started with (the members of a very large hostgroup, for instance).
+    """
+    lines = [line for line in environment.split(b"\n") if len(line) < _LONGEST]
+    text = os.fsdecode(b"\n".join(lines))
+    return dict([line.split("=", 1) for line in text.split("\n") if "=" in line and line[0] != "="])

@@ -1,6 +1,7 @@
 """Whose check a job is, and that plugin output can't make it somebody else's."""
 
 import contextlib
+import subprocess
 
 import pytest
 from hypothesis import given
@@ -101,3 +102,12 @@ def test_a_plugin_gets_each_macro_as_a_variable() -> None:
     assert found["NAGIOS_CONTACTNAME"] == ""
     assert found["NAGIOS_SERVICEDESC"] == "Disk ö=1"
     assert "" not in found
+
+
+def test_a_variable_that_would_keep_every_plugin_from_starting_is_left_out() -> None:
+    most = "x" * (131_072 - len("NAGIOS_ARG1=") - 1)
+    text = b"NAGIOS_HOSTGROUPMEMBERS=%b\n" % (b"h" * 131_072) + f"NAGIOS_ARG1={most}\n".encode() + nagios_jobs.HOST
+    found = variables(text)
+    assert subprocess.run(["/bin/true"], env=found, check=False).returncode == 0
+    assert found["NAGIOS_ARG1"] == most
+    assert "NAGIOS_HOSTGROUPMEMBERS" not in found
