@@ -37,7 +37,7 @@ MEASURES = (
 _LOOK_SECONDS = 1.0
 _STALE_SECONDS = 30.0
 _FIGURES_SECONDS = 60.0
-# So that who just started it sees them soon.
+# So that who just started it sees them soon, and troubles that come or go.
 _FIRST_FIGURES_SECONDS = 3.0
 # How long to wait before what a dying fork server took along runs again.
 _LOST_SECONDS = (0.5, 2.0)
@@ -66,6 +66,7 @@ class Resident:
         )
         self._named: set[str] = set()
         self._status = ""
+        self._troubles_told: list[str] = []
         self._running: set[asyncio.Task[None]] = set()
         self._renewing: asyncio.Task[None] | None = None
 
@@ -149,9 +150,11 @@ class Resident:
         if now >= self._stale_at:
             self._stale_at = now + _STALE_SECONDS
             self._renew(always=False)
-        if now >= self._figures_at:
-            self._figures_at = now + _FIGURES_SECONDS
-            self._outlets.figures(self._own_figures(), self._troubles())
+        troubles = self._troubles()
+        soon = self._figures_at - _FIGURES_SECONDS + _FIRST_FIGURES_SECONDS
+        if now >= self._figures_at or (troubles != self._troubles_told and now >= soon):
+            self._figures_at, self._troubles_told = now + _FIGURES_SECONDS, troubles
+            self._outlets.figures(self._own_figures(), troubles)
         self._outlets.flush()
         self._outlets.show(self._reading)
         if (status := self._told()) != self._status:
