@@ -6,7 +6,9 @@ No result is lost and none comes twice; a check whose result is lost would not r
 from __future__ import annotations
 
 import os
+import re
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -82,6 +84,24 @@ def test_a_killed_broker_leaves_its_jobs_to_its_successor(site: WorkerSite) -> N
     site.finish()
     once(site)
     assert f"{left} of them to be handed in, 0 forgotten" in site.log.read_text(encoding="utf-8")
+
+
+def test_what_a_killed_broker_had_not_even_read_is_checked_again(site: WorkerSite) -> None:
+    worker = site.start_worker()
+    site.wait_for_each()
+    worker.pause()
+
+    def all_due() -> bool:
+        due = [int(fields["next_check"]) for (_, service), fields in site.nagios.status().items() if service]
+        return max(due) < time.time() - 1
+
+    wait_until(all_due, PATIENCE, "Nagios waits for every check")
+    worker.kill()
+    site.start_worker()
+    site.wait_for_each()
+    site.finish()
+    once(site)
+    assert re.search(r"Nagios waits for \d+ checks that got lost", site.log.read_text(encoding="utf-8"))
 
 
 def test_nagioss_own_workers_take_over_from_one_that_is_stopped(site: WorkerSite) -> None:
