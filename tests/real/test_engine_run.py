@@ -166,7 +166,7 @@ def test_a_check_that_kills_the_process_it_was_forked_from_costs_at_most_what_ra
 
 def test_a_hundred_checks_round_after_round_leave_nothing_in_the_engine(site: Site) -> None:
     """Of the hundred five hang, five crash and five flood."""
-    rounds = count(8, 1000)
+    rounds = count(6, 1000)
     package = site.root / "package"
     done = subprocess.run(
         [place.command("python3"), "-m", "tests.real.engine_rounds", package, str(rounds)],
