@@ -153,14 +153,15 @@ class Broker:
         for connection in connections:
             poll.register(connection, select.POLLIN | (select.POLLOUT if connection.waiting else 0))
         ready = dict(poll.poll(self._pause() * 1000))
-        with contextlib.suppress(BlockingIOError):
+        if self._signals in ready:
             os.read(self._signals, 100)
         for connection in connections:
             if connection.fileno() in ready:
                 self._serve(connection)
         if self._executor.running and self._executor.fileno() in ready:
             self._hear()
-        self._jobs.take_spooled()
+        if self._spooler.fileno() in ready:
+            self._jobs.take_spooled()
         self._tick()
 
     def _pause(self) -> float:
