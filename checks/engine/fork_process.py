@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import marshal
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -83,8 +84,10 @@ class Child:
 class ForkProcess:
     """A fork server process. `ready`: it has loaded what is ours; `ended`: it is gone, and so are its children."""
 
-    def __init__(self, entries: Sequence[str], avoid: Mapping[str, str], import_seconds: float) -> None:
-        """Start it. Raises OSError."""
+    def __init__(
+        self, entries: Sequence[str], avoid: Mapping[str, str], import_seconds: float, limits: tuple[int, int]
+    ) -> None:
+        """Start it; `limits`: how many descriptors it and its children may have open. Raises OSError."""
         self.loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[None] = self.loop.create_future()
         self.ended: asyncio.Future[None] = self.loop.create_future()
@@ -112,6 +115,7 @@ class ForkProcess:
                     start_new_session=True,
                 )
             self._handle = os.pidfd_open(self._popen.pid)
+            resource.prlimit(self._popen.pid, resource.RLIMIT_NOFILE, limits)
         except BaseException:
             self._control.close()
             os.close(self._errors)

@@ -47,6 +47,8 @@ FOREIGN_SECONDS = 1.0
 """How long the engine waits at the start for entries that are not ours; what takes longer is loaded meanwhile."""
 PROGRAM_SECONDS = 2.0
 """How long the kernel may look for a program before it counts as started."""
+MOST_PENDING = 200
+"""How many programs are waited for; each holds a descriptor."""
 _LAST_SECONDS = 0.7
 """How long killed children get to be gone when all ends."""
 
@@ -199,6 +201,8 @@ class ForkServer:
     def _fork_program(self, number: int, launch: Launch, stdout: int, stderr: int) -> None:
         """Fork what becomes a program; the engine is told that it started when that has happened, or takes long. Raises OSError."""
         parent = os.getpid()
+        if len(self._pending) >= MOST_PENDING:
+            self._settle(next(iter(self._pending)), overdue=True)
         pipe, other = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             pid = os.fork()

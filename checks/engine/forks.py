@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import time
 from collections.abc import Iterable
 from typing import Final
@@ -23,6 +24,7 @@ _AFTER_FAILURE = 10.0
 _QUICK_DEATH = 5.0
 _LONGEST_DELAY = 10.0
 _TRIES = 3
+_DESCRIPTORS = 65536
 _CLOSED = "the engine is ending"
 _CLOSE_SECONDS = 0.9
 
@@ -32,6 +34,7 @@ class ForkServer:
 
     _open = 0
     _adopted_before = False
+    _limits = (1024, 1024)
 
     def __init__(self, entries: Iterable[str] = (), *, import_seconds: float = 10.0) -> None:
         """`entries` ("module:attribute") are what it loads ahead; others are loaded when they are first run.
@@ -48,7 +51,7 @@ class ForkServer:
         self._beginning: asyncio.Task[None] | None = None
         self._avoid: dict[str, str] = {}
         self._trouble = ""
-        self._adopts = self._closed = False
+        self._settled = self._closed = False
         self._born = 0.0
         self._quick_deaths = 0
         self._look_at = 0.0
@@ -91,7 +94,7 @@ class ForkServer:
         for process in list(self._processes):
             process.kill()
             await process.ended
-        self._disown()
+        self._move_out()
 
     async def renew(self) -> None:
         """Have a new one take over; the old one ends with its last child. Raises NotStarted, and keeps the old one then."""
@@ -155,26 +158,33 @@ class ForkServer:
             self._quick_deaths += 1
             raise
 
-    def _adopt(self) -> None:
-        """What is left when the fork server dies becomes ours, and can be ended without hitting somebody else."""
-        if not self._adopts:
-            self._adopts = True
-            before = kinship.adopt_orphans()
+    def _settle_in(self) -> None:
+        """Make this process one that has children: their orphans become its own, and it may have open what many of them print into.
+
+        What is left when the fork server dies can be ended then without hitting somebody else.
+        """
+        if not self._settled:
+            self._settled = True
             if not ForkServer._open:
-                ForkServer._adopted_before = before
+                ForkServer._adopted_before = kinship.adopt_orphans()
+                soft, hard = ForkServer._limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+                most = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+                if soft != resource.RLIM_INFINITY and soft < most:
+                    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
             ForkServer._open += 1
 
-    def _disown(self) -> None:
-        if self._adopts:
-            self._adopts = False
+    def _move_out(self) -> None:
+        if self._settled:
+            self._settled = False
             ForkServer._open -= 1
-            if not ForkServer._open and not ForkServer._adopted_before:
-                kinship.adopt_orphans(False)
+            if not ForkServer._open:
+                kinship.adopt_orphans(ForkServer._adopted_before)
+                resource.setrlimit(resource.RLIMIT_NOFILE, ForkServer._limits)
 
     async def _begin(self) -> ForkProcess:
-        self._adopt()
+        self._settle_in()
         try:
-            process = ForkProcess(self._entries, self._avoid, self._import_seconds)
+            process = ForkProcess(self._entries, self._avoid, self._import_seconds, ForkServer._limits)
         except OSError as error:
             raise NotStarted(f"can't start the fork server: {error.strerror}") from None
         self._processes.add(process)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -302,6 +303,21 @@ def test_term_ends_the_group_and_kill_all_descendants(shared: Engine) -> None:
         shared.until(lambda pid=pid: is_gone(pid))
     os.kill(apart, signal.SIGKILL)
     shared.until(lambda: is_gone(apart))
+
+
+def test_the_engine_may_open_more_than_its_children(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for name, value in (("_open", 0), ("_limits", before), ("_adopted_before", False)):
+        monkeypatch.setattr(ForkServer, name, value)  # as if there were no other in this process
+    resource.setrlimit(resource.RLIMIT_NOFILE, (500, before[1]))
+    try:
+        assert engine.run(shell("ulimit -n")).output == "500\n"
+        assert engine.run(shell("ulimit -n", directory="/usr")).output == "500\n"
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 500
+        engine.do(engine.server.close())
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == 500
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_a_launch_that_is_cancelled_leaves_no_child(shared: Engine) -> None:
