@@ -33,6 +33,8 @@ _ANSWER_SECONDS = 10.0
 _START_SECONDS = 0.3
 _ALIVE_SECONDS = 1.0
 _RENEW_SECONDS = 1.0
+# Different ones that are counted apart: some hold what a client said.
+_REASONS = 64
 _BACKLOG = 128
 # A check has its own deadline, at most a day, and its client has one.
 _JOB_SECONDS = 90000.0
@@ -142,9 +144,11 @@ class WarmServer:
                 self._count(f"internal error, please report it: {type(error).__name__}: {str(error)[:200]}")
 
     def _count(self, why: str) -> None:
+        if why not in self.refused and len(self.refused) >= _REASONS:
+            why = "for many other reasons"
         self.refused[why] += 1
         if self.refused[why] == 1:
-            self._log(f"warm check not run here: {why}")
+            self._log(f"a check of NRPE: {why}")
 
     async def _request(self, connection: socket.socket) -> bytes:
         """Return what stands after the head. Raises Refused, OSError."""

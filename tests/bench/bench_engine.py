@@ -112,8 +112,8 @@ class Node:
             print(f"{name:<42} {1e3 * (cold - nothing):8.1f} {1e3 * (warm - nothing):8.1f} {ratio:7.3f} {shown:>6}")
         c, nothing = self._cpu(["c", "nothing"], rounds)
         print(f"{'check_disk of monitoring-plugins, in C':<42} {1e3 * (c - nothing):8.1f}")
-        print(f"{'NRPE with sh -c true, taken off the above':<42} {1e3 * nothing:8.1f}", flush=True)
-        refused = [line for line in self.engine.log().splitlines() if "not warm" in line or "not run here" in line]
+        print(f"{'NRPE with sh -c true (a shell more), taken off':<42} {1e3 * nothing:8.1f}", flush=True)
+        refused = [line for line in self.engine.log().splitlines() if "not warm" in line]
         print(*refused, sep="\n", end="\n" if refused else "")
         return good and not refused
 

@@ -195,6 +195,18 @@ def test_what_is_no_good_request_is_refused_and_named_once(site: Site, sent: byt
     served(site, work)
 
 
+def test_reasons_do_not_grow_without_end(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warm, "_REASONS", 2)
+
+    async def work() -> None:
+        for number in range(5):
+            assert await site.ask(request(launcher=b"/opt/bin/check_%d" % number)) == b""
+        assert list(site.server.refused.values()) == [1, 1, 3]
+        assert len(site.said) == 3
+
+    served(site, work)
+
+
 def test_a_hang_up_ends_the_check(site: Site) -> None:
     async def work() -> None:
         site.pool.go.clear()
