@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from tests.stack.daemon import wait_until
 from tests.stack.engine import Engine
 from tests.stack.nrpe import CHECK_NRPE, Nrpe
 from tests.stack.processes import start_time
-from tests.unit.test_contract import RECORDED, Ports
+from tests.unit.test_contract import RECORDED, Ports, shape
 
 MINFLT_OF_CHILDREN = 8  # of the fields after the name in /proc/PID/stat, proc(5): grows with every child that is reaped
 
@@ -140,6 +141,43 @@ def test_every_check_says_the_same_warm_and_cold(nrpe: Nrpe, engine: Engine) -> 
         assert warm[1].count(b"\n") > 0
         assert b"NRPE:" not in warm[1]
     assert "check_virt_stats" in exact
+
+
+def test_every_recorded_input_gives_the_same_warm_and_cold(
+    make_stack_root: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Run by hand: NRPE's user can't read what hand-made inputs need."""
+    engine, ports = Engine(make_stack_root("warm-recorded")), Ports()
+
+    def said(case: tuple[str, list[str]]) -> list[tuple[int, str, bytes]]:
+        name, words = case
+        found = []
+        for kind, where in (("cold", "off"), ("warm", str(engine.socket))):
+            environment = {
+                "PATH": "/usr/bin:/bin",
+                "TESTBED_CHECKS_ENGINE": where,
+                "STATE_DIRECTORY": str(tmp_path / kind),
+            }
+            done = subprocess.run(
+                [place.command(name), *words], env=environment, capture_output=True, timeout=90, check=False
+            )
+            found.append((*shape((done.returncode, done.stdout.decode())), done.stderr))
+        return found
+
+    cases = [
+        (name, [re.sub(r"\{(\w+)\}", lambda match: ports[match[1]], word) for word in words])
+        for name, lines in RECORDED.items()
+        for words in lines[1:]
+    ]
+    engine.start()
+    try:
+        before = ran_warm(engine)
+        with ThreadPoolExecutor(4) as threads:
+            for case, (cold, warm) in zip(cases, threads.map(said, cases), strict=True):
+                assert warm == cold, case
+        assert ran_warm(engine) > before
+    finally:
+        engine.stop()
 
 
 def test_without_an_engine_a_check_runs_as_ever(nrpe: Nrpe, engine: Engine) -> None:
