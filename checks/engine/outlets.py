@@ -42,6 +42,11 @@ class Outlets:
         self._page_made = self._page_at = 0.0
         self._page_trouble = ""
 
+    @property
+    def any(self) -> bool:
+        """Whether results go anywhere."""
+        return bool(self._spool or self._submitter or self._html)
+
     async def run(self) -> None:
         """Hand states on, until finish() is called."""
         while self._submitter:

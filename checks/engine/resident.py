@@ -175,7 +175,7 @@ class Resident:
         """Read the configuration; what is broken is named once, and costs only itself."""
         before = self._reading
         self._reading = self._commands.read()
-        self._schedule.update(self._reading.commands, asyncio.get_running_loop().time())
+        self._schedule.update(self._scheduled(), asyncio.get_running_loop().time())
         for name in before.commands.keys() - self._reading.commands.keys():
             self._outlets.forget(name)
         broken = {str(one) for one in self._reading.broken}
@@ -184,6 +184,15 @@ class Resident:
         self._named = broken
         if before.commands != self._reading.commands:
             log.info("commands: %s", self._told())
+            if not self._outlets.any and any(command.interval for command in self._reading.commands.values()):
+                log.warning(
+                    "what has an interval does not run: none of --spool, --submit, --command-file and --html says where results go"
+                )
+
+    def _scheduled(self) -> dict[str, commands.Command]:
+        """What runs by itself: nothing, where its results would go nowhere."""
+        found = self._reading.commands
+        return {name: one for name, one in found.items() if one.interval} if self._outlets.any else {}
 
     def _renew(self, *, always: bool) -> None:
         if self._renewing and not self._renewing.done():
@@ -245,9 +254,8 @@ class Resident:
         ]
 
     def _told(self) -> str:
-        scheduled = sum(1 for command in self._reading.commands.values() if command.interval)
         figures = self._pool.figures
-        told = f"{scheduled} commands with an interval, {figures.running} running, {figures.done} done"
+        told = f"{len(self._scheduled())} commands with an interval, {figures.running} running, {figures.done} done"
         troubles = self._troubles()
         return (
             f"{told}; {troubles[0]}" + (f" (and {len(troubles) - 1} more)" if troubles[1:] else "")

@@ -104,6 +104,16 @@ def test_a_file_dropped_in_is_picked_up_and_a_broken_one_costs_only_itself(engin
     engine.stop()
 
 
+def test_what_would_go_nowhere_does_not_run(engine: Resident) -> None:
+    mark = engine.state / "ran"
+    engine.write("a.cfg", scheduled("one", f"touch {shlex.quote(str(mark))}"))
+    engine.start(environment={"WATCHDOG_USEC": "1000000"})
+    engine.wait(lambda: "says where results go" in engine.log, "the operator to be told")
+    engine.wait(lambda: engine.signs() >= 3, "some seconds")
+    assert not mark.exists()
+    engine.stop()
+
+
 def test_hup_reads_anew_and_renews_what_is_loaded(engine: Resident) -> None:
     engine.write("a.cfg", scheduled("first", ONCE))
     engine.start("--submit", engine.collecting)

@@ -117,6 +117,11 @@ class Resident:
                 self._said.append(self._notified.recv(65536).decode("utf-8", "replace"))
         return any(text in message for message in self._said)
 
+    def signs(self) -> int:
+        """How many signs of life it gave."""
+        self.said("")
+        return sum("WATCHDOG=1" in message for message in self._said)
+
     def forget_said(self) -> None:
         """What it told systemd until now no longer counts."""
         self.said("")
