@@ -1,16 +1,17 @@
 """`testbed-checks worker` against Nagios's own workers, and against graphios-tap: outputs cut, CPU for each check, checks a second.
 
-    python3 -m tests.bench.bench_worker [SECONDS]
+    python3 -m tests.bench.bench_worker [SECONDS] [large|small|nrpe ...]
 
-Nagios has more to check than it can: 500 services of 12 KB, then 5,000 small ones, each due every second, all of them `cat` of a file. CPU is all of
-Nagios's, its workers', ours and the checks' own, for each check whose result Nagios has taken in. An output counts as cut when its last
-value is not in what goes to graphios. The baseline is Nagios's own workers in the same run; exits 1 where a ratio is over its limit or an output
-of ours is cut.
+Nagios has more to check than it can: 500 services of 12 KB, then 5,000 small ones, each due every second, all of them `cat` of a file, the
+cheapest check there is; then 100 of 12 KB by check_nrpe with mutual TLS. CPU is all of Nagios's, its workers', ours and the checks' own (of NRPE
+only the client), for each check whose result Nagios has taken in. An output counts as cut when its last value is not in what goes to graphios.
+The baseline is Nagios's own workers in the same run; exits 1 where a ratio is over its limit or an output of ours is cut.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -23,10 +24,12 @@ from typing import NamedTuple
 from tests.real.checked_site import WorkerSite
 from tests.stack import place, processes
 from tests.stack.daemon import wait_until
+from tests.stack.nrpe import CHECK_NRPE, Nrpe
 
 # CPU of ours for each check, in those of Nagios's own workers.
-LIMITS = {"large": 3.0, "small": 3.0}
-SERVICES = {"large": 500, "small": 5000}
+LIMITS = {"large": 3.0, "small": 3.0, "nrpe": 1.7}
+SERVICES = {"large": 500, "small": 5000, "nrpe": 100}
+SAYS = {"large": "by cat", "small": "by cat", "nrpe": "by check_nrpe"}
 OWN, OWN_MACROS, TAP, OURS = (
     "Nagios's own workers",
     "the same, with environment macros",
@@ -63,7 +66,7 @@ def output(size: str) -> str:
 @contextmanager
 def running(way: str, size: str) -> Iterator[WorkerSite]:
     """Nagios with the services, checking."""
-    root = place.make_root("bench-worker")
+    root, node = place.make_root("bench-worker"), place.make_root("bench-worker-node")
     # In memory, as the unit file has it below /run.
     journal = tempfile.mkdtemp(dir="/dev/shm", prefix="bench-worker-")
     try:
@@ -71,6 +74,10 @@ def running(way: str, size: str) -> Iterator[WorkerSite]:
         site = WorkerSite(root, user, "bench", "" if way in (OURS, OWN_MACROS) else "enable_environment_macros=0\n")
         file = site.plugin("output", output(size), 0o644)
         line = f"/bin/cat {file}"
+        if size == "nrpe":
+            nrpe = Nrpe(node, {"output": line}, True, user)
+            nrpe.start()
+            line = shlex.join(nrpe.check_argv("output"))
         if way == TAP:
             words = f"--spool {site.spool} --host '$HOSTNAME$' --service '$SERVICEDESC$' --prefix mon"
             line = f"{place.command('graphios-tap')} {words} -- {line}"
@@ -80,7 +87,9 @@ def running(way: str, size: str) -> Iterator[WorkerSite]:
             more = {"process_perf_data": int(way != TAP), "_GRAPHITEPREFIX": "mon"}
             site.add_service(f"h{number // 50}", f"s{number}", line, **more)
         if way == OURS:
-            site.start(["/bin/cat"], "--journal", str(place.give(Path(journal), user)))
+            site.start(
+                [CHECK_NRPE if size == "nrpe" else "/bin/cat"], "--journal", str(place.give(Path(journal), user))
+            )
         else:
             site.start()
         site.begin()
@@ -88,6 +97,7 @@ def running(way: str, size: str) -> Iterator[WorkerSite]:
         site.stop()
     finally:
         place.clean(root)
+        place.clean(node)
         shutil.rmtree(journal)
 
 
@@ -109,7 +119,7 @@ class Reader:
     def __init__(self, site: WorkerSite, way: str, size: str) -> None:
         self._site = site
         self._spool_has_all = way == TAP
-        self._spool_has_last = way == TAP or (way == OURS and size == "large")
+        self._spool_has_last = way == TAP or (way == OURS and size != "small")
         self._offset = 0
         self._rest = b""
         self.results = 0
@@ -167,8 +177,8 @@ def measure(way: str, size: str, seconds: float) -> Measured:
 def main() -> int:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 15.0
     good = True
-    for size in SERVICES:
-        print(f"{SERVICES[size]} services, {len(output(size))} bytes each", flush=True)
+    for size in sys.argv[2:] or SERVICES:
+        print(f"{SERVICES[size]} services, {len(output(size))} bytes each, {SAYS[size]}", flush=True)
         print(f"{'':36} {'checks':>7} {'outputs cut':>13} {'ms CPU':>9} {'a second':>9}", flush=True)
         found = {}
         for way in (OWN, OWN_MACROS, TAP, OURS):
