@@ -20,18 +20,14 @@ from array import array
 from collections import deque
 from typing import NamedTuple
 
-from checks.engine import forked, guard, kinship, spawned
+from checks.engine import forked, kinship, spawned
 from checks.engine.fork_wire import (
     EXIT,
     EXITED,
     FAILED,
-    HELLO,
     LAUNCH,
-    LEARNED,
-    LOADING,
     PID,
     PROTOCOL,
-    READY,
     RETIRE,
     SIGNAL,
     SIGNALLED,
@@ -41,10 +37,8 @@ from checks.engine.fork_wire import (
     Message,
     pack,
 )
-from checks.engine.warmth import Memory, Warmth
+from checks.engine.learner import Learner
 
-FOREIGN_SECONDS = 1.0
-"""How long the engine waits at the start for entries that are not ours; what takes longer is loaded meanwhile."""
 PROGRAM_SECONDS = 2.0
 """How long the kernel may look for a program before it counts as started."""
 MOST_PENDING = 200
@@ -69,20 +63,17 @@ class _Pending(NamedTuple):
 class ForkServer:
     """The process; `serve` is its life."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, hello: bytes) -> None:
+        """`hello`: the engine's first message, which says what to load."""
         self._control = control
+        path, entries, avoid, import_seconds = marshal.loads(hello)
+        self._learner = Learner(path, entries, avoid, import_seconds, self._send)
         self._incoming = Incoming()
         self._descriptors: deque[int] = deque()
         self._pids: dict[int, int] = {}
         self._running: dict[int, _Running] = {}
         self._pending: dict[int, _Pending] = {}
         self._poll = select.poll()
-        self._memory = Memory()
-        self._warmth = Warmth((), {}, 0)
-        self._path: list[str] = []
-        self._trial: tuple[int, int] | None = None
-        self._told_cold = self._told_files = 0
-        self._ready_by: float | None = None
         self._retired = False
         self._engine = os.getppid()
         self._wake, self._waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -110,8 +101,8 @@ class ForkServer:
                 elif descriptor in self._pending:
                     self._settle(descriptor)
             self._settle_overdue()
-            if self._ready_by is not None or self._trial or self._warmth.learning:
-                self._learn()
+            if not self._retired:
+                self._learner.act()
 
     def end(self) -> None:
         """Kill every descendant, and wait until they are gone; not for one that the kernel does not let go."""
@@ -146,23 +137,16 @@ class ForkServer:
             self._signal(message)
         elif message.kind == RETIRE:
             self._retired = True
-        elif message.kind == HELLO:
-            self._path, entries, avoid, import_seconds = marshal.loads(message.body)
-            sys.path[:] = self._path
-            self._warmth = Warmth(entries, avoid, import_seconds)
-            self._ready_by = time.monotonic() + FOREIGN_SECONDS
-
-    # Children.
 
     def _launch(self, message: Message) -> None:
         stdout, stderr = self._descriptors.popleft(), self._descriptors.popleft()
         launch = Launch(*marshal.loads(message.body))
         slot = None
         try:
-            if launch.entry in self._warmth.cold:
-                launch = spawned.cold(launch, self._path)
+            if launch.entry in self._learner.warmth.cold:
+                launch = spawned.cold(launch, self._learner.path)
             if launch.entry:
-                slot = self._memory.take()
+                slot = self._learner.memory.take()
                 pid = self._fork(launch, stdout, stderr, slot)
             elif spawned.is_quick(launch):
                 pid = spawned.spawn(launch, stdout, stderr)
@@ -170,8 +154,7 @@ class ForkServer:
                 self._fork_program(message.number, launch, stdout, stderr)
                 return
         except (OSError, ValueError) as error:
-            if slot is not None:
-                self._memory.give_back(slot)
+            self._learner.take_back(slot, unused=True)
             reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
             self._send(FAILED, message.number, f"{launch.argv[0]}: {reason}".encode("utf-8", "replace"))
         else:
@@ -194,7 +177,7 @@ class ForkServer:
             return pid
         try:
             forked.become(launch, stdout, stderr, parent)
-            forked.run(launch, lambda: self._leave_imported(slot))
+            forked.run(launch, lambda: self._learner.leave(slot))
         finally:
             os._exit(127)
 
@@ -244,12 +227,6 @@ class ForkServer:
             if now > pending.by:
                 self._settle(pending.pipe, overdue=True)
 
-    def _leave_imported(self, slot: int | None) -> None:
-        """In a warm child, at its end: say what it had to import."""
-        names = self._warmth.imported()
-        if names and slot is not None and sys.path == self._path:
-            self._memory.write(slot, "\n".join(names))
-
     def _signal(self, message: Message) -> None:
         pid = self._pids.get(message.number)
         if pid:
@@ -274,77 +251,22 @@ class ForkServer:
             if pending.pid == pid:
                 self._settle(pending.pipe)  # its end of the pipe is closed: this does not wait
         running = self._running.get(pid)
-        trial = self._trial if self._trial and self._trial[0] == pid else None
+        trial = self._learner.is_trial(pid)
         if running or trial:
             kinship.kill_group(pid, signal.SIGKILL)
         _, status, usage = os.wait4(pid, 0)
         if running:
             del self._running[pid], self._pids[running.number]
-            if running.slot is not None and (text := self._memory.give_back(running.slot)):
-                self._warmth.learn(text)
+            self._learner.take_back(running.slot)
             self._send(EXITED, running.number, EXIT.pack(status, usage.ru_utime, usage.ru_stime))
         elif trial:
-            self._tried(trial[1], status)
-
-    # What is loaded.
+            self._learner.ended(status)
 
     def _patience(self) -> float | None:
         """Return how long nothing has to be done, in milliseconds."""
-        waits = [self._warmth.patience]
-        if self._ready_by is not None:
-            waits.append(max(0.0, self._ready_by - time.monotonic()))
-        waits += [max(0.0, pending.by - time.monotonic()) for pending in self._pending.values()]
+        waits = [self._learner.patience, *(pending.by - time.monotonic() for pending in self._pending.values())]
         seconds = min((wait for wait in waits if wait is not None), default=None)
-        return None if seconds is None else seconds * 1000 + 1
-
-    def _learn(self) -> None:
-        """Try what is to be tried, and tell the engine when something is new."""
-        if self._trial and self._warmth.patience == 0:
-            kinship.kill_group(self._trial[0], signal.SIGKILL)
-        elif not self._trial and not self._retired:
-            self._begin_trial()
-        if self._ready_by is not None and (not self._warmth.learning or time.monotonic() > self._ready_by):
-            self._ready_by = None
-            self._tell(READY)
-
-    def _begin_trial(self) -> None:
-        if not (names := self._warmth.next_trial()):
-            return
-        slot = self._memory.take()
-        parent = os.getpid()
-        try:
-            if slot is None:
-                raise OSError
-            pid = os.fork()
-        except OSError:  # too busy
-            if slot is not None:
-                self._memory.give_back(slot)
-            self._warmth.postpone()
-            return
-        if pid:
-            self._trial = pid, slot
-            return
-        try:
-            forked.leave(parent)
-            os.closerange(3, forked.EVERY)
-            self._memory.write(slot, guard.trial(names))
-            os._exit(0)
-        finally:
-            os._exit(1)
-
-    def _tried(self, slot: int, status: int) -> None:
-        hung = self._warmth.patience == 0
-        wrong = self._memory.give_back(slot)
-        self._trial = None
-        if status and not wrong:
-            wrong = "its import hangs" if hung else "its import ends the process"
-        self._warmth.load(self._warmth.tried(wrong), lambda name: self._send(LOADING, 0, name.encode()))
-        if self._ready_by is None:
-            self._tell(LEARNED)
-
-    def _tell(self, kind: int) -> None:
-        cold, files = self._warmth.cold, self._warmth.files
-        self._send(kind, 0, marshal.dumps({"cold": cold, "files": files}))
+        return None if seconds is None else max(0.0, seconds) * 1000 + 1
 
     def _send(self, kind: int, number: int, body: bytes) -> None:
         with contextlib.suppress(OSError):  # the engine is gone: its end of the socket tells us
@@ -364,7 +286,11 @@ def main() -> None:
     os.umask(0o022)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     gc.disable()
-    server = ForkServer(control)
+    incoming = Incoming()
+    while not (said := incoming.feed(data := control.recv(65536))):
+        if not data:
+            return
+    server = ForkServer(control, said[0].body)
     try:
         server.serve()
     finally:

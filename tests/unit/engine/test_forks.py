@@ -464,8 +464,8 @@ def test_an_import_that_kills_the_fork_server_is_not_tried_again(
     engine.server = ForkServer(["late_x:main"])
     with contextlib.suppress(NotStarted):
         engine.do(engine.server.start())
+    engine.until(lambda: engine.server.troubles == ["late_x:main: its import ended the fork server"])
     assert engine.run(_job("late")).output == "ran\n"
-    assert engine.server.troubles == ["late_x:main: its import ended the fork server"]
 
 
 def test_the_fork_server_of_another_version_is_not_spoken_to(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
