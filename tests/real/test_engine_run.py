@@ -70,11 +70,14 @@ class Site(NamedTuple):
             lines.append(f"command[cold_{kind}]=/usr/bin/python3 {self.root}/package/hostile_checks.py {kind}\n")
         (self.root / "nrpe.d" / "hostile.cfg").write_text("".join(lines), encoding="ascii")
 
-    def run(self, *options: str) -> tuple[int, dict[str, Any]]:
-        """Exit code and document of one run; nothing is written to standard error."""
+    def run(self, *options: str, descriptors: int = 1024) -> tuple[int, dict[str, Any]]:
+        """Exit code and document of one run that begins with this soft limit of descriptors; nothing is written to standard error."""
         account = pwd.getpwnam(self.user) if self.user else None
         done = subprocess.run(
-            [place.command("testbed-checks"), "run", "--commands", self.root / "nrpe.d", "--json", *options],
+            [
+                *("/bin/sh", "-c", f'ulimit -Sn {descriptors} && exec "$@"', "sh"),
+                *(place.command("testbed-checks"), "run", "--commands", self.root / "nrpe.d", "--json", *options),
+            ],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=240,
@@ -162,6 +165,43 @@ def test_a_check_that_kills_the_process_it_was_forked_from_costs_at_most_what_ra
     assert len(unlucky) <= 4
     assert document["figures"]["forks.restarts"] >= 1
     wait_until(lambda: not site.left(), 30, "nothing is left of the run")
+
+
+def test_a_package_that_can_not_be_loaded_ahead_is_named_and_costs_only_itself(site: Site) -> None:
+    imports = {
+        "exits": "import os; os._exit(0)",
+        "crashes": "import ctypes; ctypes.string_at(0)",
+        "opens": "file = open('/etc/passwd')",
+        "prints": "print('noise')",
+        "fails": "import nowhere",
+    }
+    folder = site.root / "package"
+    information = folder / "unwelcome-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: unwelcome\nVersion: 1.0\n", encoding="ascii")
+    entries = "".join(f"check_{name} = unwelcome_{name}\n" for name in imports)
+    (information / "entry_points.txt").write_text(f"[testbed_checks]\n{entries}", encoding="ascii")
+    for name, text in imports.items():
+        (folder / f"unwelcome_{name}.py").write_text(f"{text}\ndef main():\n    print('OK')\n", encoding="ascii")
+    site.configure(["well"])
+    lines = "".join(f"command[{name}]=check_{name}\n" for name in imports)
+    (site.root / "nrpe.d" / "unwelcome.cfg").write_text(lines, encoding="ascii")
+    _, document = site.run()
+    codes = {result["name"]: result["code"] for result in document["results"]}
+    well = ("warm_well", "cold_well", "opens", "prints")
+    assert codes == dict.fromkeys([*imports], UNKNOWN) | dict.fromkeys(well, OK)
+    assert {trouble.partition(":")[0] for trouble in document["not_warmed"]} == {
+        f"unwelcome_{name}" for name in imports
+    }
+
+
+def test_more_checks_than_the_usual_limit_of_descriptors_run_at_once(site: Site) -> None:
+    commands = "".join(f"command[wait_{number}]=sleep 1; ulimit -Sn\n" for number in range(100))
+    (site.root / "nrpe.d" / "waits.cfg").write_text(commands, encoding="ascii")
+    code, document = site.run("--parallel", "50", descriptors=60)
+    assert code == OK
+    # And they are started with the limit that they would have without the engine.
+    assert {result["output"] for result in document["results"]} == {"60\n"}
 
 
 def test_a_hundred_checks_round_after_round_leave_nothing_in_the_engine(site: Site) -> None:
