@@ -91,6 +91,7 @@ def variables(environment: bytes) -> dict[str, str]:
 
     Without those no program can be started with (the members of a very large hostgroup, for instance).
     """
-    lines = [line for line in environment.split(b"\n") if len(line) < _LONGEST]
-    text = os.fsdecode(b"\n".join(lines))
+    if len(environment) >= _LONGEST:
+        environment = b"\n".join([line for line in environment.split(b"\n") if len(line) < _LONGEST])
+    text = os.fsdecode(environment)
     return dict([line.split("=", 1) for line in text.split("\n") if "=" in line and line[0] != "="])
