@@ -31,9 +31,10 @@ _ROOMS = 16
 class Pool:
     """Runs jobs. To be used by one event loop, without threads."""
 
-    def __init__(self, server: ForkServer, parallel: int = 0) -> None:
-        """`parallel`: how many busy checks at once; 0 chooses eight for each core."""
+    def __init__(self, server: ForkServer, parallel: int = 0, waiting: int = 0) -> None:
+        """`parallel`: how many busy checks at once; 0 chooses eight for each core. `waiting`: how many others that only wait; 0 chooses 16 times that."""
         self.parallel = parallel or 8 * (os.cpu_count() or 1)
+        self._most_idle = waiting or self.parallel * _ROOMS
         self.figures = Figures()
         self._server = server
         self._busy = 0
@@ -101,7 +102,7 @@ class Pool:
             raise
 
     def _has_room(self) -> bool:
-        return self._idle < self.parallel * _ROOMS
+        return self._idle < self._most_idle
 
     def _leave(self, waits: bool) -> None:
         if waits:
