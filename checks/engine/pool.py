@@ -32,7 +32,7 @@ class Pool:
     """Runs jobs. To be used by one event loop, without threads."""
 
     def __init__(self, server: ForkServer, parallel: int = 0, waiting: int = 0) -> None:
-        """`parallel`: how many busy checks at once; 0 chooses eight for each core. `waiting`: how many others that only wait; 0 chooses 16 times that."""
+        """`parallel`: how many busy checks at once; 0 chooses eight for each core. `waiting`: how many that only wait; 0: 16 times that."""
         self.parallel = parallel or 8 * (os.cpu_count() or 1)
         self._most_idle = waiting or self.parallel * _ROOMS
         self.figures = Figures()
