@@ -33,6 +33,7 @@ from checks.engine.fork_wire import (
     SIGNAL,
     SIGNALLED,
     STARTED,
+    TRYING,
     Incoming,
     Launch,
     Message,
@@ -97,6 +98,10 @@ class ForkProcess:
         """What it has loaded, as it was then."""
         self.loading = ""
         """The module that it is importing though it is not ours."""
+        self.trying: list[str] = []
+        """The modules that its trial process is importing."""
+        self.blamed = False
+        """Whether its death was put down to one of these."""
         self._children: dict[int, Child] = {}
         self._number = 0
         self._incoming = Incoming()
@@ -217,6 +222,8 @@ class ForkProcess:
             self._take_of_child(message)
         elif message.kind == LOADING:
             self.loading = message.body.decode()
+        elif message.kind == TRYING:
+            self.trying = message.body.decode().split()
         elif message.kind in (READY, LEARNED):
             told = marshal.loads(message.body)
             self.cold, self.files, self.loading = told["cold"], told["files"], ""

@@ -260,7 +260,7 @@ class ForkServer:
             self._learner.take_back(running.slot)
             self._send(EXITED, running.number, EXIT.pack(status, usage.ru_utime, usage.ru_stime))
         elif trial:
-            self._learner.ended(status)
+            self._learner.ended()
 
     def _patience(self) -> float | None:
         """Return how long nothing has to be done, in milliseconds."""

@@ -8,14 +8,15 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-PROTOCOL = "1"
+PROTOCOL = "2"
 """To be changed with what is said here: an engine that runs for long may start the fork server of a newer installation."""
 HEADER = struct.Struct("<IIB")
 """Bytes that follow, number of the child, kind."""
 # To the fork server. LAUNCH brings two descriptors: standard output and standard error.
 HELLO, LAUNCH, SIGNAL, RETIRE = range(1, 5)
 # From it.
-READY, STARTED, FAILED, EXITED, LOADING, LEARNED = range(11, 17)
+# TRYING and LOADING name modules that are imported in a trial process and in the fork server, so that its death can be put down to them.
+READY, STARTED, FAILED, EXITED, TRYING, LOADING, LEARNED = range(11, 18)
 
 SIGNALLED = struct.Struct("<i")
 PID = struct.Struct("<i")

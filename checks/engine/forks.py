@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import resource
 import time
 from collections.abc import Iterable
@@ -50,6 +51,7 @@ class ForkServer:
         self._processes: set[ForkProcess] = set()
         self._beginning: asyncio.Task[None] | None = None
         self._avoid: dict[str, str] = {}
+        self._suspected: set[str] = set()
         self._trouble = ""
         self._settled = self._closed = False
         self._born = 0.0
@@ -183,12 +185,24 @@ class ForkServer:
 
     async def _begin(self) -> ForkProcess:
         self._settle_in()
-        try:
-            process = ForkProcess(self._entries, self._avoid, self._import_seconds, ForkServer._limits)
-        except OSError as error:
-            raise NotStarted(f"can't start the fork server: {error.strerror}") from None
-        self._processes.add(process)
-        process.ended.add_done_callback(lambda _: self._ended(process))
+        while True:
+            try:
+                process = ForkProcess(self._entries, self._avoid, self._import_seconds, ForkServer._limits)
+            except OSError as error:
+                raise NotStarted(f"can't start the fork server: {error.strerror}") from None
+            self._processes.add(process)
+            process.ended.add_done_callback(functools.partial(self._ended, process))
+            try:
+                await self._loaded(process)
+            except NotStarted:
+                # Each module is tried twice at most, so this comes to an end.
+                if self._closed or not (process.ended.done() and self._blame(process)):
+                    raise
+            else:
+                self._born = time.monotonic()
+                return process
+
+    async def _loaded(self, process: ForkProcess) -> None:
         try:
             await asyncio.wait_for(asyncio.shield(process.ready), START_SECONDS)
         except TimeoutError:
@@ -197,13 +211,22 @@ class ForkServer:
         except asyncio.CancelledError:
             process.kill()
             raise
-        self._born = time.monotonic()
-        return process
 
-    def _ended(self, process: ForkProcess) -> None:
+    def _blame(self, process: ForkProcess) -> bool:
+        """Have what it was importing when it died not imported again; where that was in a trial process, the second time it happens.
+
+        Return whether it was importing anything.
+        """
+        if not process.blamed:
+            process.blamed = bool(process.loading or process.trying)
+            guilty = {process.loading} if process.loading else self._suspected & set(process.trying)
+            self._avoid |= dict.fromkeys(guilty, "its import ended the fork server")
+            self._suspected |= set(process.trying)
+        return process.blamed
+
+    def _ended(self, process: ForkProcess, _: object) -> None:
         self._processes.discard(process)
-        if process.loading:
-            self._avoid[process.loading] = "its import ended the fork server"
+        self._blame(process)
         if process is self._process and not self._closed:
             self._quick_deaths = self._quick_deaths + 1 if time.monotonic() - self._born < _QUICK_DEATH else 0
             with contextlib.suppress(RuntimeError):  # the loop is closing

@@ -10,11 +10,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from checks.engine import forked, guard, kinship
-from checks.engine.fork_wire import LEARNED, LOADING, READY
+from checks.engine.fork_wire import LEARNED, LOADING, READY, TRYING
 from checks.engine.warmth import Memory, Warmth
 
 FOREIGN_SECONDS = 1.0
 """How long the engine waits at the start for entries that are not ours; what takes longer is loaded meanwhile."""
+
+
+# A trial says so by its own word: an import can end its process with any status.
+_PASSED = "\0passed"
 
 
 class Learner:
@@ -59,12 +63,15 @@ class Learner:
         """Return whether this child of ours is a trial."""
         return pid == self._trial
 
-    def ended(self, status: int) -> None:
+    def ended(self) -> None:
         """The trial is over, and reaped: load what passed."""
         hung = self.warmth.patience == 0
         wrong = self.memory.give_back(self._slot)
         self._trial = 0
-        if status and not wrong:
+        self._send(TRYING, 0, b"")
+        if wrong == _PASSED:
+            wrong = ""
+        elif not wrong:
             wrong = "its import hangs" if hung else "its import ends the process"
         self.warmth.load(self.warmth.tried(wrong), lambda name: self._send(LOADING, 0, name.encode()))
         if self._ready_by is None:
@@ -89,6 +96,7 @@ class Learner:
         try:
             if slot is None:
                 raise OSError
+            self._send(TRYING, 0, "\n".join(names).encode())
             pid = os.fork()
         except OSError:  # too busy
             self.take_back(slot, unused=True)
@@ -100,7 +108,7 @@ class Learner:
         try:
             forked.leave(parent)
             os.closerange(3, forked.EVERY)
-            self.memory.write(slot, guard.trial(names))
+            self.memory.write(slot, guard.trial(names) or _PASSED)
             os._exit(0)
         finally:
             os._exit(1)

@@ -343,6 +343,7 @@ GOOD = "def main(): print('ran')"
 SPOILERS = {
     "raises": ("raise OSError('no such thing')", "its import fails: OSError: no such thing"),
     "ends": ("import sys; sys.exit(0)", "its import fails: SystemExit: 0"),
+    "leaves": ("import os; os._exit(0)", "its import ends the process"),
     "crashes": ("import os; os.abort()", "its import ends the process"),
     "prints": ("print('hello')", "its import prints"),
     "opens": ("import os; os.open('/dev/null', 0)", "its import leaves something open"),
@@ -462,10 +463,21 @@ def test_an_import_that_kills_the_fork_server_is_not_tried_again(
     line = f"import os; m = open({str(tmp_path / 'imports')!r}, 'a+'); m.write('x'); m.flush(); m.seek(0); m.read() == 'xx' and os.abort(); m.close()"
     (tmp_path / "late_x.py").write_text(f"{line}\n{GOOD}\n", encoding="utf-8")
     engine.server = ForkServer(["late_x:main"])
-    with contextlib.suppress(NotStarted):
-        engine.do(engine.server.start())
+    engine.do(engine.server.start())
     engine.until(lambda: engine.server.troubles == ["late_x:main: its import ended the fork server"])
     assert engine.run(_job("late")).output == "ran\n"
+
+
+def test_an_import_that_kills_its_parent_is_not_tried_for_ever(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    line = "import os; parent = os.getppid()\nif 'fork_server' in open(f'/proc/{parent}/cmdline').read(): os.kill(parent, 9)"
+    (tmp_path / "kills_x.py").write_text(f"{line}\n{GOOD}\n", encoding="utf-8")
+    engine.server = ForkServer(["kills_x:main"])
+    engine.do(engine.server.start())
+    engine.until(lambda: engine.server.troubles == ["kills_x:main: its import ended the fork server"])
+    assert engine.run(shell("exit 6")).code == 6
 
 
 def test_the_fork_server_of_another_version_is_not_spoken_to(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
