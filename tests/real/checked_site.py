@@ -106,7 +106,9 @@ class WorkerSite:
     def start_worker(self, plugins: Sequence[str | Path], *more: str) -> None:
         """Starts the worker alone."""
         words: list[str | Path] = [place.command("testbed-checks"), "worker", "--nagios-cfg", self.nagios.config]
-        words += ["--spool", self.spool, *(() if "--journal" in more else ("--journal", self.folder / "journal")), *more]
+        words += ["--spool", self.spool, *more]
+        if "--journal" not in more:
+            words += ["--journal", self.folder / "journal"]
         for plugin in plugins:
             words += ["--plugin", plugin]
         log = self._root / "log" / f"{self._name}-worker.log"
