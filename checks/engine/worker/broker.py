@@ -37,7 +37,7 @@ UNREADY = 20.0
 """Seconds without an executor after which the jobs go back to Nagios's own workers."""
 _LEAVING = 2.0
 _LOOK = 0.25
-_RESCUE = 120.0
+_RESCUE, _RESCUE_AFTER = 120.0, 3.0
 _RETRY, _RETRY_LATER, _PATIENT_AFTER = 0.1, 1.0, 60.0
 
 
@@ -62,9 +62,12 @@ class Settings(NamedTuple):
 class _Rescue:
     """Has Nagios check what a killed predecessor had not even read."""
 
-    def __init__(self, files: stranded.Files, before: float, after: float, known: set[tuple[bytes, bytes]]) -> None:
-        """What was due `before`, and is so in a status of Nagios that was written `after`. `known`: what is run anyway."""
-        self._files, self._before, self._after, self._known = files, before, after, known
+    def __init__(self, files: stranded.Files, before: float, known: set[tuple[bytes, bytes]]) -> None:
+        """What was due `before`, and is so in a status of Nagios that was written a while after that. `known`: what is run anyway.
+
+        In between Nagios's own workers run what becomes due; most of that is over by then, and the rest runs twice.
+        """
+        self._files, self._before, self._after, self._known = files, before, before + _RESCUE_AFTER, known
         self._left: list[tuple[bytes, bytes]] | None = None
 
     def done(self, settings: Settings) -> bool:
@@ -120,6 +123,7 @@ class Broker:
         self._beaten = 0.0
         self._look_again = 0.0
         self._rescue: _Rescue | None = None
+        self._run = ""
 
     def stop(self, *_: object) -> None:
         """Ends run() as soon as what runs is finished; a second call, at once."""
@@ -197,8 +201,10 @@ class Broker:
             self._look_again = now + _LOOK
             if self._jobs.look_after(now):
                 self._replace_executor("it has not answered in time")
-            if not self._leaving:
-                self._journal.alive(run_of(self._settings.query_socket))
+            run = run_of(self._settings.query_socket)
+            if run != self._run:
+                self._run = run
+                self._journal.serves(run)
             if self._rescue and self._rescue.done(self._settings):
                 self._rescue = None
         for connection in self._connections.values():
@@ -310,8 +316,8 @@ class Broker:
         self._absent = {plugin: (now, now) for plugin in self._settings.plugins if plugin not in self._connections}
         handed_in = gone = 0
         inherited: set[tuple[bytes, bytes]] = set()
-        if killed and killed.nagios == run and self._absent and self._settings.files:
-            self._rescue = _Rescue(self._settings.files, killed.seen + 1, time.time() + 1, inherited)
+        if run and killed == run and self._absent and self._settings.files:
+            self._rescue = _Rescue(self._settings.files, time.time(), inherited)
         for entry in list(self._journal.entries()):
             connection = names.get(entry.connection)
             age = time.time() - entry.received

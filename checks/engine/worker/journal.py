@@ -38,13 +38,6 @@ class Entry(NamedTuple):
     """In seconds since the epoch."""
 
 
-class Killed(NamedTuple):
-    """A broker that did not end well: which run of Nagios it served, and when it lived last, in seconds since the epoch."""
-
-    nagios: str
-    seen: float
-
-
 class Journal:
     """A folder of jobs. For one broker at a time."""
 
@@ -60,19 +53,14 @@ class Journal:
             if isinstance(error, BlockingIOError):
                 raise InUse(f"another worker uses the journal {folder}") from None
             raise
-        try:
-            left = os.pread(self._lock, 1000, 0).decode("ascii", "replace")
-            self.killed = Killed(left, os.fstat(self._lock).st_mtime) if left else None
-            """The predecessor, when it did not end well."""
-        except OSError:
-            self.killed = None
+        self.killed = os.pread(self._lock, 1000, 0).decode("ascii", "replace")
+        """The run of Nagios that a predecessor served which did not end well; empty when there was none."""
 
-    def alive(self, nagios: str) -> None:
-        """Notes that this broker lives now, and serves this run of Nagios."""
+    def serves(self, nagios: str) -> None:
+        """Notes which run of Nagios this broker serves."""
         with contextlib.suppress(OSError):
             os.ftruncate(self._lock, len(nagios))
             os.pwrite(self._lock, nagios.encode("ascii"), 0)
-            os.utime(self._lock)
 
     def entries(self) -> Iterator[Entry]:
         """What is in it, the oldest first; a file that is none is removed, and named in the log. Raises OSError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,18 @@ def test_what_can_not_be_written_is_not_there(tmp_path: Path) -> None:
     assert list(journal.entries()) == [entry(1)]
     journal.strike(5)
     journal.close()
+
+
+def test_a_successor_knows_whether_a_broker_was_killed(tmp_path: Path) -> None:
+    first = Journal(tmp_path)
+    assert first.killed == ""
+    first.serves("1:2:345")
+    first.serves("1:2:34")
+    os.close(first._lock)  # as when it is killed
+    second = Journal(tmp_path)
+    assert second.killed == "1:2:34"
+    second.serves("1:2:34")
+    second.close()
+    third = Journal(tmp_path)
+    assert third.killed == ""
+    third.close()
