@@ -10,7 +10,6 @@ import sys
 import time
 
 from graphios import command, plugin_output, spool_writer
-from graphios.version import VERSION
 
 USAGE = "graphios-tap --spool DIR --host NAME --service DESC [--prefix P] [--postfix P] [--max-output BYTES] -- COMMAND [ARG...]"
 
@@ -108,7 +107,7 @@ def main(lc_ctype: str | None = None) -> None:
     arguments = sys.argv[1:]
     for word in arguments:
         if word in ("-h", "--help", "-V", "--version"):
-            _end(HELP.encode() if word in ("-h", "--help") else f"graphios-tap {VERSION}\n".encode(), 3)
+            _end(_about(word), 3)
         if word == "--":
             break
     try:
@@ -137,6 +136,14 @@ def main(lc_ctype: str | None = None) -> None:
     if result.code is None:
         command.die_by(result.signal)
     posix._exit(result.code or 0)
+
+
+def _about(word: str) -> bytes:
+    if word in ("-h", "--help"):
+        return HELP.encode()
+    from graphios.version import VERSION
+
+    return f"graphios-tap {VERSION}\n".encode()
 
 
 def digest(result: command.Result, options: Options, timestamp: int) -> bytes:

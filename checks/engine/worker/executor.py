@@ -29,6 +29,8 @@ from graphios.plugin_output import LONGEST_RAW
 _CHUNK = 256 * 1024
 _REMEMBER_SECONDS = 5.0
 _LOOK_SECONDS = 30.0
+# Checks that hang: when a whole site is out of reach, nearly all do, and none is to wait for another.
+_WAITING = 4000
 # Beyond its timeout: where very many checks hang, one that waits for a place is over as well, as Nagios reckons.
 _GRACE = 5.0
 # What a service manager or an interpreter of ours was told concerns nobody else.
@@ -174,7 +176,7 @@ async def serve(channel: socket.socket, opts: argparse.Namespace) -> int:
         await server.start()
         for trouble in server.troubles:
             log(f"not warm: {trouble}")
-        executor = Executor(Pool(server, opts.parallel), config, opts.max_output)
+        executor = Executor(Pool(server, opts.parallel, _WAITING), config, opts.max_output)
         reader, writer = await asyncio.open_connection(sock=channel, limit=_CHUNK)
         writer.write(encode(Ready(os.getpid())))
         serving = asyncio.ensure_future(executor.serve(reader, writer))
