@@ -26,7 +26,6 @@ from checks.engine.worker.held import Jobs
 from checks.engine.worker.journal import Journal
 from checks.engine.worker.messages import CHECK
 from checks.engine.worker.query_handler import Connection, Gone, Refused
-from checks.engine.worker.spooler import Spooler
 from graphios import notify
 
 log = logging.getLogger("testbed-checks")
@@ -108,9 +107,8 @@ class Broker:
         self._settings = settings
         self._journal = Journal(settings.journal)
         self._executor = Executor(settings.executor)
-        self._spooler = Spooler(settings.spool)
         self._connections: dict[str, Connection] = {}
-        self._jobs = Jobs(self._journal, self._executor, self._spooler, settings.results)
+        self._jobs = Jobs(self._journal, self._executor, settings.spool, settings.results)
         # Plugin: when it is tried again, and since when there is no connection.
         self._absent: dict[str, tuple[float, float]] = {}
         self._leaving: list[Connection] = []
@@ -142,7 +140,7 @@ class Broker:
         finally:
             notify.stopping()
             self._executor.end()
-            if not self._spooler.close(5):
+            if not self._jobs.spooler.close(5):
                 log.error("the spool %s takes nothing: perfdata is lost", self._settings.spool)
             self._journal.close()
 
@@ -150,7 +148,7 @@ class Broker:
         """Waits for something to happen, and does what is due."""
         poll = select.poll()
         poll.register(self._signals, select.POLLIN)
-        poll.register(self._spooler, select.POLLIN)
+        poll.register(self._jobs.spooler, select.POLLIN)
         if self._executor.running:
             poll.register(self._executor, select.POLLIN | (select.POLLOUT if self._executor.waiting else 0))
         connections = [*self._connections.values(), *self._leaving]
@@ -164,7 +162,7 @@ class Broker:
                 self._serve(connection)
         if self._executor.running and self._executor.fileno() in ready:
             self._hear()
-        if self._spooler.fileno() in ready:
+        if self._jobs.spooler.fileno() in ready:
             self._jobs.take_spooled()
         self._tick()
 

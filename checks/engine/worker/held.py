@@ -46,9 +46,10 @@ class Held:
 class Jobs:
     """All of them: noted in the journal, given to an executor as soon as there is one, spooled once, answered once, struck."""
 
-    def __init__(self, journal: Journal, executor: Executor, spooler: Spooler, results: Path) -> None:
+    def __init__(self, journal: Journal, executor: Executor, spool: Path, results: Path) -> None:
         """`results`: Nagios's folder for results whose connection is gone."""
-        self._journal, self._executor, self._spooler, self._results = journal, executor, spooler, results
+        self._journal, self._executor, self._results = journal, executor, results
+        self.spooler = Spooler(spool, self._settle)
         self._held: dict[int, Held] = {}
         self._inherited: set[tuple[str, int]] = set()
         self._number = 0
@@ -80,7 +81,17 @@ class Jobs:
         self._number = max(self._number, entry.work.number)
         if connection:
             self._inherited.add((connection.name, entry.job_id))
-        self._hold(entry, connection)
+        if answer := self._journal.settled(entry.work.number):
+            held = self._held[entry.work.number] = Held(entry, connection, 0.0)
+            self._finish(held, answer)
+        else:
+            self._hold(entry, connection)
+
+    def _settle(self, number: int) -> None:
+        """Called by the spooler's thread."""
+        held = self._held.get(number)
+        if held and held.answer:
+            self._journal.settle(held.answer)
 
     def _hold(self, entry: Entry, connection: Connection | None) -> None:
         held = self._held[entry.work.number] = Held(entry, connection, time.monotonic() + entry.work.timeout + OVERDUE)
@@ -136,13 +147,13 @@ class Jobs:
         if answer.spool and held.entry.work.kind == CHECK:
             held.answer = answer
             held.spooled_by = time.monotonic() + SLOW_SPOOL
-            self._spooler.put(answer.number, answer.spool_kind, answer.spool)
+            self.spooler.put(answer.number, answer.spool_kind, answer.spool)
         else:
             self._finish(held, answer)
 
     def take_spooled(self) -> None:
         """Goes on with those whose perfdata is on disk, or can't be."""
-        for number, trouble in self._spooler.done():
+        for number, trouble in self.spooler.done():
             if held := self._held.get(number):
                 self._spooled(held, trouble)
 

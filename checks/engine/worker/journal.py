@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from checks.engine.worker.messages import BadFrame, Work, decode, encode
+from checks.engine.worker.messages import Answer, BadFrame, Work, decode, encode
 
 log = logging.getLogger("testbed-checks")
 _PREFIX = "job."
@@ -64,7 +64,12 @@ class Journal:
 
     def entries(self) -> Iterator[Entry]:
         """What is in it, the oldest first; a file that is none is removed, and named in the log. Raises OSError."""
-        names = sorted(int(name.removeprefix(_PREFIX)) for name in os.listdir(self._folder) if _is_ours(name))  # noqa: PTH208
+        listed = os.listdir(self._folder)  # noqa: PTH208
+        names = sorted(int(name.removeprefix(_PREFIX)) for name in listed if _is_ours(name))
+        for name in listed:
+            # Of a job that was struck in the same moment.
+            if name.startswith("answer.") and name.replace("answer.", _PREFIX) not in listed:
+                (self._folder / name).unlink(missing_ok=True)
         for number in names:
             path = self._path(number)
             try:
@@ -89,16 +94,33 @@ class Journal:
         finally:
             os.close(fd)
 
+    def settle(self, answer: Answer) -> None:
+        """Notes the answer of a job whose perfdata is in the spool: it must not be run and spooled again. For any thread."""
+        with contextlib.suppress(OSError):
+            self._answer_path(answer.number).write_bytes(encode(answer._replace(spool=b"")))
+
+    def settled(self, number: int) -> Answer | None:
+        """The answer that was noted for a job."""
+        try:
+            answer = decode(self._answer_path(number).read_bytes())
+        except (OSError, BadFrame):
+            return None
+        return answer if isinstance(answer, Answer) and answer.number == number else None
+
     def strike(self, number: int) -> None:
         """Takes a job out; nobody waits for it any more."""
-        with contextlib.suppress(OSError):
-            self._path(number).unlink()
+        for path in (self._path(number), self._answer_path(number)):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
     def close(self) -> None:
         """The broker ends well."""
         with contextlib.suppress(OSError):
             os.ftruncate(self._lock, 0)
         os.close(self._lock)
+
+    def _answer_path(self, number: int) -> Path:
+        return self._folder / f"answer.{number}"
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{_PREFIX}{number}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from graphios import spool_writer
@@ -18,7 +19,9 @@ LARGEST_FILE = 16 * 1024 * 1024
 class Spooler:
     """put() takes lines, done() gives back what is on disk by now, or why it is not."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, written: Callable[[int], None] = lambda number: None) -> None:
+        """`written` is called in its thread for each result that has just got into the spool."""
+        self._written = written
         self._folder = os.fsencode(folder)
         self._queue: list[tuple[int, str, bytes]] = []
         self._done: list[tuple[int, str]] = []
@@ -60,6 +63,8 @@ class Spooler:
             numbers, kind, lines = batch
             try:
                 spool_writer.write(self._folder, lines, kind)
+                for number in numbers:
+                    self._written(number)
                 reason = ""
             except OSError as error:
                 reason = f"{os.fsdecode(self._folder)}: {error.strerror}"

@@ -21,7 +21,7 @@ from checks.engine.worker import broker as module
 from checks.engine.worker import held as held_module
 from checks.engine.worker.broker import Broker, Settings
 from checks.engine.worker.journal import Entry, Journal
-from checks.engine.worker.messages import Work
+from checks.engine.worker.messages import Answer, Work
 from tests.unit.engine.nagios_end import PATIENCE, NagiosEnd
 
 EXECUTOR = Path(__file__).with_name("plain_executor.py")
@@ -275,6 +275,21 @@ def test_a_successor_runs_what_a_killed_broker_left_and_hands_it_in(site: Site) 
     assert (result["service_description"], result["output"]) == ("one", r"one\nSPOOL one ")
     assert site.spooled() == "SPOOL one\n"
     assert site.given() == ["echo one; echo SPOOL one 0"]
+
+
+def test_what_a_killed_broker_had_spooled_is_not_run_again(site: Site) -> None:
+    left = entry(site, 1, "echo again; echo SPOOL again", "one")
+    leave_behind(site, left)
+    journal = Journal(site.root / "journal")
+    answer = Answer(1, 1.0, 2.0, output=b"OK: first", spool=b"SPOOL first\n", host=b"web01", service=b"one")
+    journal.settle(answer)
+    journal.close()
+    site.start()
+    wait_for(lambda: not list((site.root / "journal").glob("*.1")))
+    (result,) = site.handed_in()
+    assert result["output"] == "OK: first "
+    assert site.spooled() == ""
+    assert not site.given()
 
 
 def test_a_successor_after_the_end_of_nagios_does_nothing(site: Site) -> None:
