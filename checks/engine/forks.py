@@ -194,13 +194,14 @@ class ForkServer:
             process.ended.add_done_callback(functools.partial(self._ended, process))
             try:
                 await self._loaded(process)
+                if process.alive:
+                    self._born = time.monotonic()
+                    return process
+                raise NotStarted("the fork server ended as soon as it had started")
             except NotStarted:
                 # Each module is tried twice at most, so this comes to an end.
-                if self._closed or not (process.ended.done() and self._blame(process)):
+                if self._closed or process.alive or not self._blame(process):
                     raise
-            else:
-                self._born = time.monotonic()
-                return process
 
     async def _loaded(self, process: ForkProcess) -> None:
         try:

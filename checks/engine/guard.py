@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import _thread
+import builtins
 import importlib
+import io
 import locale
 import os
+import select
 import signal
+import socket
+import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 
 from checks.engine import kinship
@@ -16,6 +24,8 @@ _SAYS = {
     "threads": "leaves a thread running",
     "children": "leaves a process running",
     "signals": "changes how signals are handled",
+    "timers": "sets a timer",
+    "library": "patches the standard library",
     "environment": "changes the environment",
     "path": "changes sys.path",
     "directory": "changes the directory",
@@ -23,6 +33,9 @@ _SAYS = {
     "locale": "changes the locale",
     "streams": "replaces a standard stream",
 }
+# What every check runs on, and what is patched by those who do (gevent, eventlet).
+_LIBRARY = (_thread, builtins, io, os, select, signal, socket, subprocess, threading, time)
+_TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 
 
 def state() -> dict[str, object]:
@@ -34,6 +47,10 @@ def state() -> dict[str, object]:
         "threads": len(os.listdir("/proc/self/task")),  # noqa: PTH208
         "children": len(kinship.children(os.getpid())),
         "signals": [signal.getsignal(number) for number in range(1, 32)],
+        "timers": [any(signal.getitimer(timer)) for timer in _TIMERS],
+        "library": [
+            [(name, id(value)) for name, value in vars(module).items() if callable(value)] for module in _LIBRARY
+        ],
         "environment": dict(os.environb),
         "path": list(sys.path),
         "directory": os.getcwd(),  # noqa: PTH109

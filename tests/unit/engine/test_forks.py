@@ -350,6 +350,8 @@ SPOILERS = {
     "threads": ("import _thread, time; _thread.start_new_thread(time.sleep, (3600,))", "its import leaves a thread running"),
     "forks": ("import subprocess; p = subprocess.Popen(['/bin/sleep', '3600'])", "its import leaves a process running"),
     "signals": ("import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)", "its import changes how signals are handled"),
+    "alarms": ("import signal; signal.alarm(3600)", "its import sets a timer"),
+    "patches": ("import os; os.getcwdb = None", "its import patches the standard library"),
     "sets": ("import os; os.environ['A'] = 'B'", "its import changes the environment"),
     "extends": ("import sys; sys.path.insert(0, '/nowhere')", "its import changes sys.path"),
 }  # fmt: skip
