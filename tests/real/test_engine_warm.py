@@ -161,7 +161,8 @@ def test_every_recorded_input_gives_the_same_warm_and_cold(
             done = subprocess.run(
                 [place.command(name), *words], env=environment, capture_output=True, timeout=90, check=False
             )
-            found.append((*shape((done.returncode, done.stdout.decode())), done.stderr))
+            code, text = shape((done.returncode, done.stdout.decode()))  # type: ignore[no-untyped-call]
+            found.append((code, text, done.stderr))
         return found
 
     cases = [
@@ -304,6 +305,6 @@ def test_what_would_differ_in_the_engine_runs_here(
 def test_many_at_once_all_answer(nrpe: Nrpe, engine: Engine) -> None:
     expected = ask(nrpe, "cold_check_virt_stats")
     before = ran_warm(engine)
-    asked = [begin(nrpe, "warm_check_virt_stats") for _ in range(40)]
-    assert {finish(one) for one in asked} == {expected}
+    asked = [begin(nrpe, "warm_check_virt_stats") for _ in range(12)]
+    assert [finish(one) for one in asked] == [expected] * len(asked)
     assert ran_warm(engine) > before
