@@ -9,7 +9,7 @@ OUTPUT_LIMIT = 1024 * 1024
 """Bytes of standard output after which a check counts as flooding and is ended."""
 ERRORS_LIMIT = 64 * 1024
 """Bytes of standard error that are kept."""
-ERRORS_FLOOD = 64 * 1024 * 1024
+ERRORS_FLOOD = 16 * 1024 * 1024
 """Bytes of standard error after which a check counts as flooding. Nobody reads them, so noise alone shall not cost a check its answer."""
 
 

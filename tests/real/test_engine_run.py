@@ -33,7 +33,7 @@ CRASHES = {
     "flood": "printed more than 1048576 bytes",
     "flood_line": "printed more than 1048576 bytes",
     "flood_both": "printed more than 1048576 bytes",
-    "flood_errors": "wrote more than 67108864 bytes to standard error",
+    "flood_errors": "wrote more than 16777216 bytes to standard error",
 }
 WELL = {
     "well": "OK - well",

@@ -128,7 +128,7 @@ def test_a_timeout_is_left_to_nagios_to_tell(silent: OwnPerfdata) -> None:
         (
             FLOOD,
             3,
-            b"UNKNOWN: /usr/lib/nagios/plugins/check_nrpe wrote more than 67108864 bytes to standard error, it was ended\n",
+            b"UNKNOWN: /usr/lib/nagios/plugins/check_nrpe wrote more than 16777216 bytes to standard error, it was ended\n",
         ),
         (LOST, 3, b"UNKNOWN: /usr/lib/nagios/plugins/check_nrpe: its process was lost\n"),
     ],

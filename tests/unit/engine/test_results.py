@@ -31,7 +31,7 @@ def test_a_missing_last_newline_is_added() -> None:
     [
         (Ended(None, trouble=DEADLINE, signal=9), "no end within 12.5 s, it was stopped"),
         (Ended(None, trouble=FLOOD, signal=9, output=b"y\n" * 500), "printed more than 1000 bytes"),
-        (Ended(None, trouble=FLOOD, signal=9, output=b"OK\n"), "wrote more than 67108864 bytes to standard error"),
+        (Ended(None, trouble=FLOOD, signal=9, output=b"OK\n"), "wrote more than 16777216 bytes to standard error"),
         (Ended(None, trouble=CANCELLED, signal=15), "stopped before its end"),
         (Ended(None, trouble=LOST), "its process was lost"),
         (Ended(None, trouble=NOT_STARTED, reason="No such file"), "can't be started: No such file"),
