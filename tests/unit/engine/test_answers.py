@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from checks.engine.jobs import DEADLINE, FLOOD, LOST, NOT_STARTED, Ended
+from checks.engine.jobs import DEADLINE, ERRORS_FLOOD, FLOOD, LOST, NOT_STARTED, Ended
 from checks.engine.worker.answers import answer, failed, helper_answer
 from checks.engine.worker.macros import Whose
 from checks.engine.worker.messages import TIMED_OUT, Answer, Work
