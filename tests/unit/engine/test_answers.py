@@ -128,7 +128,8 @@ def test_a_timeout_is_left_to_nagios_to_tell(silent: OwnPerfdata) -> None:
         (
             FLOOD,
             3,
-            b"UNKNOWN: /usr/lib/nagios/plugins/check_nrpe wrote more than 16777216 bytes to standard error, it was ended\n",
+            b"UNKNOWN: /usr/lib/nagios/plugins/check_nrpe wrote more than %d bytes to standard error, it was ended\n"
+            % ERRORS_FLOOD,
         ),
         (LOST, 3, b"UNKNOWN: /usr/lib/nagios/plugins/check_nrpe: its process was lost\n"),
     ],
