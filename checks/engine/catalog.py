@@ -23,7 +23,7 @@ _LINKS = 40
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 _VALUE = re.compile(r"(?P<module>\w+(\.\w+)*)\s*(:\s*(?P<attribute>\w+(\.\w+)*))?\s*(\[.*\])?\s*")
 # They change what happens at a start, which the warmed process has behind it.
-_AT_START = re.compile(r"PYTHON.*|LD_.*|OPENSSL_CONF")
+_AT_START = re.compile(r"PYTHON.*|LD_.*|OPENSSL_CONF|LIBVIRT_(DEBUG|LOG_.*)")
 _UTF_8 = re.compile(r"|C|POSIX|[^.]*\.utf-?8(@.*)?", re.IGNORECASE)
 
 
