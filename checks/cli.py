@@ -16,8 +16,11 @@ from checks.version import VERSION
 # an exit code and a text that is still to be printed. Only the module that is asked for is imported.
 SUBCOMMANDS = {
     "config": ("checks.configuration.command", "make configuration files"),
-    "run": ("checks.engine.run", "run the configured checks once, all at the same time"),
-    "serve": ("checks.engine.serve", "stay resident: run checks warm for NRPE, or by their intervals without Nagios"),
+    "run": ("checks.engine.run.command", "run the configured checks once, all at the same time"),
+    "serve": (
+        "checks.engine.serve.command",
+        "stay resident: run checks warm for NRPE, or by their intervals without Nagios",
+    ),
     "worker": ("checks.engine.worker.command", "run checks for Nagios Core 4, whatever the length of their output"),
 }
 

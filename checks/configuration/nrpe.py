@@ -90,7 +90,7 @@ def on_every_node(check: Check) -> Sequence[Command]:
 
 
 def _interval(command: Command, settings: Settings) -> list[str]:
-    """Return the engine's comment, see checks/engine/commands.py; none where Nagios asks."""
+    """Return the engine's comment, see checks/engine/commands/commands.py; none where Nagios asks."""
     return [f"interval={max(settings.engine_interval, command.interval)}"] if settings.engine_interval else []
 
 

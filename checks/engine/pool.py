@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from checks.engine.figures import Figures
-from checks.engine.forks import Child, ForkServer, NotStarted
+from checks.engine.forks.client import Child, ForkServer, NotStarted
 from checks.engine.jobs import CANCELLED, DEADLINE, FLOOD, LOST, NOT_STARTED, Ended, Job
 from checks.engine.output_pipe import OutputPipe
 

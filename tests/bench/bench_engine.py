@@ -18,7 +18,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from checks.engine import kinship
+from checks.engine.forks import kinship
 from tests.bench.ratio import cpu_seconds
 from tests.stack import place
 from tests.stack.daemon import StackError, wait_until

@@ -15,7 +15,7 @@ import re
 import sys
 from pathlib import Path
 
-from checks.engine.forks import ForkServer
+from checks.engine.forks.client import ForkServer
 from checks.engine.jobs import Job
 from checks.engine.pool import Pool
 from checks.engine.results import result

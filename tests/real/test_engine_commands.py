@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import checks
-from checks.engine.commands import Command, Commands, environment, job
+from checks.engine.commands.commands import Command, Commands, environment, job
 from tests import soak
 from tests.stack import place
 from tests.stack.nrpe import CHECK_NRPE, Nrpe

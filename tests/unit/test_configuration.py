@@ -17,7 +17,7 @@ from checks import cli
 from checks.configuration import declared, graphite, nagios, nrpe, readme
 from checks.configuration.command import generated
 from checks.configuration.settings import DEFAULTS
-from checks.engine.commands import Commands
+from checks.engine.commands.commands import Commands
 from checks.plugin import COUNTER, GAUGE, Check, Command, Measure, Options, Resource
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,8 +18,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from checks.engine import catalog
-from checks.engine.forks import ForkServer, NotStarted
+from checks.engine.commands import catalog
+from checks.engine.forks.client import ForkServer, NotStarted
 from checks.engine.jobs import CANCELLED, DEADLINE, LOST, NOT_STARTED, Ended, Job
 from checks.engine.pool import Pool
 from checks.engine.worker import answers, command_line, macros, nagios_config

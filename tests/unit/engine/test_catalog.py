@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from checks.engine import catalog
-from checks.engine.commands import Commands, environment, job
-from checks.engine.forks import ForkServer
+from checks.engine.commands import catalog
+from checks.engine.commands.commands import Commands, environment, job
+from checks.engine.forks.client import ForkServer
 from checks.engine.jobs import Ended
 from checks.engine.pool import Pool
 
@@ -68,7 +68,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 
 def test_ours_are_the_modules_named_check() -> None:
-    names = {path.stem for path in Path(catalog.__file__).parents[1].glob("check_*.py")}
+    names = {path.stem for path in Path(catalog.__file__).parents[2].glob("check_*.py")}
     assert "check_virt_stats" in names
     found = catalog.catalog()
     assert {name: found.entries[name] for name in names} == {name: f"checks.{name}:main" for name in names}

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checks.engine import commands as room
-from checks.engine.commands import Command, Commands, Reading, environment, job
+from checks.engine.commands import commands as room
+from checks.engine.commands.commands import Command, Commands, Reading, environment, job
 from checks.engine.jobs import Job
 
 PLAIN = {"PATH": room.PATH}

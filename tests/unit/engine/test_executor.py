@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from checks.engine.forks import ForkServer
+from checks.engine.forks.client import ForkServer
 from checks.engine.jobs import Ended, Job
 from checks.engine.pool import Pool
 from checks.engine.worker import nagios_config

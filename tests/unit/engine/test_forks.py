@@ -17,8 +17,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
-from checks.engine import kinship
-from checks.engine.forks import Child, Exit, ForkServer, NotStarted
+from checks.engine.forks import kinship
+from checks.engine.forks.client import Child, Exit, ForkServer, NotStarted
 from checks.engine.jobs import Job
 
 KIT = "tests.unit.engine.forkable"
@@ -398,7 +398,7 @@ def test_a_file_that_changed_is_loaded_anew_and_what_runs_ends_as_it_began(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("checks.engine.forks._LOOK_EACH", 0.0)
+    monkeypatch.setattr("checks.engine.forks.client._LOOK_EACH", 0.0)
     module = tmp_path / "good_x.py"
     module.write_text(GOOD, encoding="utf-8")
     engine.server = ForkServer(["good_x:main"])
@@ -483,15 +483,15 @@ def test_an_import_that_kills_its_parent_is_not_tried_for_ever(
 
 
 def test_the_fork_server_of_another_version_is_not_spoken_to(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("checks.engine.fork_process.PROTOCOL", "0")
+    monkeypatch.setattr("checks.engine.forks.fork_process.PROTOCOL", "0")
     with pytest.raises(NotStarted, match="another version was installed: the engine has to be started anew"):
         engine.do(engine.server.start())
 
 
 def test_a_fork_server_that_cannot_start_says_why(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("checks.engine.fork_process._path", lambda: ["/no/where"])
+    monkeypatch.setattr("checks.engine.forks.fork_process._path", lambda: ["/no/where"])
     monkeypatch.setattr(sys, "executable", "/usr/bin/python3")
-    monkeypatch.setattr("checks.engine.fork_process._KEPT", ())
+    monkeypatch.setattr("checks.engine.forks.fork_process._KEPT", ())
     with pytest.raises(NotStarted, match=r"the fork server ended at its start: .*No module named 'checks'"):
         engine.do(engine.server.start())
     assert engine.server.pid == 0
@@ -511,7 +511,7 @@ def test_when_it_is_closed_nothing_is_left_and_nothing_starts(engine: Engine) ->
 ENGINE = """
 import asyncio, os, sys
 sys.path[:] = {path!r}
-from checks.engine.forks import ForkServer
+from checks.engine.forks.client import ForkServer
 from tests.unit.engine.test_forks import shell, warm
 async def main():
     server = ForkServer()

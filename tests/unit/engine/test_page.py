@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from checks.engine import page
-from checks.engine.commands import Broken, Command
+from checks.engine.commands.commands import Broken, Command
 from checks.engine.results import Result
+from checks.engine.run import page
 
 MADE = 1_700_000_000.0
 EVIL = "<script>alert(1)</script>\"'&amp;<img src=http://evil.example/x>\x1b[2J\u202e"

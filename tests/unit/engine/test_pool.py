@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from checks.engine.forks import ForkServer
+from checks.engine.forks.client import ForkServer
 from checks.engine.jobs import CANCELLED, DEADLINE, FLOOD, LOST, NOT_STARTED, Ended, Job
 from checks.engine.pool import Pool
 
@@ -143,7 +143,7 @@ def test_no_more_busy_runs_at_once_than_allowed_and_hung_ones_hold_nobody_up(eng
 
 
 def test_runs_that_compute_keep_their_places(engine: Engine, tmp_path: Path) -> None:
-    # Each notes its start and its end, and how many others there are: never more than the four places. Nothing but the shell itself works: it never waits.
+    # Each notes its start and its end, and how many others there are. Nothing but the shell itself works, so it never waits.
     spin = f"""cd {tmp_path}; : > start.$$; set -- start.*; n=$#; set -- end.*; echo $((n + 1 - $#))
     i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done; : > end.$$"""
     (tmp_path / "end.").touch()

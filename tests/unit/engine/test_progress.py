@@ -13,9 +13,9 @@ from typing import TextIO
 
 import pytest
 
-from checks.engine.progress import Progress
 from checks.engine.results import Result
-from checks.engine.terminal import columns
+from checks.engine.run.progress import Progress
+from checks.engine.run.terminal import columns
 
 
 class Terminal:

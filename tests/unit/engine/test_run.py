@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from checks import cli
-from checks.engine import page
+from checks.engine.run import page
 from checks.version import VERSION
 
 COMMANDS = """\
@@ -277,7 +277,7 @@ def test_a_mistake_of_ours_is_one_line(
         raise RuntimeError("boom")
 
     monkeypatch.setattr(sys, "argv", ["testbed-checks", "run", "--commands", str(folder)])
-    monkeypatch.setattr("checks.engine.round.run", wrong)
+    monkeypatch.setattr("checks.engine.run.round.run", wrong)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 3

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checks.engine.commands import Command
-from checks.engine.schedule import Schedule
+from checks.engine.commands.commands import Command
+from checks.engine.commands.schedule import Schedule
 
 
 def commands(**intervals: float | None) -> dict[str, Command]:

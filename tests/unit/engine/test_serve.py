@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from checks import cli
-from checks.engine import local_socket
-from checks.engine.hand_on import bad_name
-from checks.engine.local_socket import SocketError
-from checks.engine.outlets import Outlets
-from checks.engine.perfdata_spool import PerfdataSpool
 from checks.engine.results import Result
-from checks.engine.submit import Handed, Report, Submitter
+from checks.engine.serve import local_socket
+from checks.engine.serve.hand_on import bad_name
+from checks.engine.serve.local_socket import SocketError
+from checks.engine.serve.outlets import Outlets
+from checks.engine.serve.perfdata_spool import PerfdataSpool
+from checks.engine.serve.submit import Handed, Report, Submitter
 
 
 def folder(tmp_path: Path) -> Path:
@@ -210,8 +210,8 @@ def test_a_name_that_can_not_be_handed_on_is_named_and_counted(
 
 
 def test_all_declared_figures_are_there(tmp_path: Path) -> None:
-    from checks.engine import outlets as room
-    from checks.engine import perfdata_spool, submit
+    from checks.engine.serve import outlets as room
+    from checks.engine.serve import perfdata_spool, submit
 
     place = outlets(tmp_path, Submitter(Server()))
     place.figures("checks.done=0c", [])

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checks.engine.command_file import LONGEST_LINE, CommandFile, escaped, line
-from checks.engine.hand_on import bad_name, hand_on, postfix, short_form
 from checks.engine.jobs import DEADLINE, Ended, Job
-from checks.engine.perfdata_spool import PerfdataSpool
 from checks.engine.results import Result
-from checks.engine.submit import LARGEST_BATCH, Handed, Report, Submitter
-from checks.engine.submit_command import SubmitCommand, record
+from checks.engine.serve.command_file import LONGEST_LINE, CommandFile, escaped, line
+from checks.engine.serve.hand_on import bad_name, hand_on, postfix, short_form
+from checks.engine.serve.perfdata_spool import PerfdataSpool
+from checks.engine.serve.submit import LARGEST_BATCH, Handed, Report, Submitter
+from checks.engine.serve.submit_command import SubmitCommand, record
 from graphios.plugin_output import PluginOutput
 
 
@@ -307,7 +307,7 @@ def test_metrics_have_the_names_they_have_through_nagios() -> None:
     from checks.configuration import objects
     from checks.configuration.declared import all_checks, parts, splits
     from checks.configuration.settings import DEFAULTS
-    from checks.engine.serve import PREFIX
+    from checks.engine.serve.command import PREFIX
 
     assert DEFAULTS.prefix == PREFIX
     for check in all_checks():

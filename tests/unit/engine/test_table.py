@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checks.engine import table, terminal
 from checks.engine.results import STATES, Result
+from checks.engine.run import table, terminal
 
 
 def a_result(

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from checks.engine import catalog, peer, warm
+from checks.engine.commands import catalog
 from checks.engine.jobs import DEADLINE, LOST, NOT_STARTED, Ended, Job
-from checks.engine.peer import Elsewhere, Peer
-from checks.engine.warm import REQUEST_LIMIT, WarmServer
+from checks.engine.serve import peer, warm
+from checks.engine.serve.peer import Elsewhere, Peer
+from checks.engine.serve.warm import REQUEST_LIMIT, WarmServer
 
 SECONDS = 20
 

@@ -11,7 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from checks.engine import hand_on, local_socket, options
+from checks.engine import options
+from checks.engine.serve import hand_on, local_socket
 from checks.options import UsageError
 
 log = logging.getLogger("testbed-checks")
@@ -63,7 +64,7 @@ def main(opts: argparse.Namespace) -> int:
         listening, own = _listening(opts.socket)
     except local_socket.SocketError as error:
         raise UsageError(str(error)) from None
-    from checks.engine.resident import Resident
+    from checks.engine.serve.resident import Resident
 
     try:
         return asyncio.run(Resident(opts, listening).run())
@@ -85,7 +86,7 @@ def _verify(opts: argparse.Namespace) -> None:
     if opts.submit is not None and not opts.submit.strip():
         raise UsageError("--submit: no command")
     if opts.html:
-        from checks.engine import page
+        from checks.engine.run import page
 
         if why := page.unwritable(opts.html):
             raise UsageError(f"--html {opts.html}: {why}")

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from checks.engine.submit import Handed, Report
+from checks.engine.serve.submit import Handed, Report
 
 LONGEST_LINE = select.PIPE_BUF
 

@@ -19,9 +19,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from checks.engine import catalog
+from checks.engine.commands import catalog
 from checks.engine.jobs import Ended, Job
-from checks.engine.peer import Elsewhere, compare, peer_of
+from checks.engine.serve.peer import Elsewhere, compare, peer_of
 
 REQUEST_LIMIT = 1024 * 1024
 """Bytes of a request."""

@@ -17,8 +17,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from checks.engine import kinship
-from checks.engine.fork_wire import (
+from checks.engine.forks import kinship
+from checks.engine.forks.warmth import Signature
+from checks.engine.forks.wire import (
     EXIT,
     EXITED,
     FAILED,
@@ -40,7 +41,6 @@ from checks.engine.fork_wire import (
     pack,
 )
 from checks.engine.jobs import Job
-from checks.engine.warmth import Signature
 
 LAUNCH_SECONDS = 60.0
 """A fork server that has not started a job by then hangs, and is ended."""
@@ -112,7 +112,7 @@ class ForkProcess:
         try:
             with other:
                 self._popen = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "checks.engine.fork_server", PROTOCOL],
+                    [sys.executable, "-P", "-m", "checks.engine.forks.fork_server", PROTOCOL],
                     stdin=other.fileno(),
                     stdout=subprocess.DEVNULL,
                     stderr=self._errors,

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from checks.engine import guard
+from checks.engine.forks import guard
 from checks.plugin import Check
 
 _OURS = "checks."

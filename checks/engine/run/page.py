@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from checks.engine.commands import Broken, Command
+from checks.engine.commands.commands import Broken, Command
 from checks.engine.results import OK, STATES, UNKNOWN, Result, severity, worst
-from checks.engine.table import duration, worst_first
-from checks.engine.terminal import printable
+from checks.engine.run.table import duration, worst_first
+from checks.engine.run.terminal import printable
 
 DEFAULT_TITLE = "Status"
 _LONGEST = 20_000

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from checks.engine.jobs import Job
 from checks.engine.pool import Pool
 from checks.engine.results import result
-from checks.engine.submit import Handed, Report
+from checks.engine.serve.submit import Handed, Report
 from checks.output import clean_text
 
 ETB = b"\x17"

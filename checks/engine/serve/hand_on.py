@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from checks.engine import catalog
-from checks.engine.command_file import LONGEST_LINE, escaped
+from checks.engine.commands import catalog
 from checks.engine.results import STATES, Result
-from checks.engine.submit import Report
+from checks.engine.serve.command_file import LONGEST_LINE, escaped
+from checks.engine.serve.submit import Report
 from graphios import compressed, plugin_output, spool_writer
 from graphios.plugin_output import PluginOutput
 

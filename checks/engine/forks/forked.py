@@ -18,9 +18,9 @@ import types
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
-from checks.engine import kinship
-from checks.engine.fork_wire import Launch
-from checks.engine.warmth import function
+from checks.engine.forks import kinship
+from checks.engine.forks.warmth import function
+from checks.engine.forks.wire import Launch
 
 EVERY = 2**31 - 1
 """The end of all descriptor numbers."""

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import TextIO
 
 from checks.engine.results import OK, Result
-from checks.engine.table import counted
-from checks.engine.terminal import cut, encoding_of, printable, understands_escapes, width_of
+from checks.engine.run.table import counted
+from checks.engine.run.terminal import cut, encoding_of, printable, understands_escapes, width_of
 
 EVERY = 0.1
 """Seconds from one drawing to the next."""

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from checks.engine.fork_wire import Launch
+from checks.engine.forks.wire import Launch
 
 _DEFAULTS = [number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
 _QUICK = ("/bin/", "/sbin/", "/usr/")

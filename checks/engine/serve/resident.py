@@ -12,18 +12,18 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from checks.engine import catalog, commands
-from checks.engine.command_file import CommandFile
-from checks.engine.forks import ForkServer, NotStarted
+from checks.engine.commands import catalog, commands
+from checks.engine.commands.schedule import Schedule
+from checks.engine.forks.client import ForkServer, NotStarted
 from checks.engine.jobs import CANCELLED, LOST
-from checks.engine.outlets import Outlets, internal
-from checks.engine.perfdata_spool import PerfdataSpool
 from checks.engine.pool import Pool
 from checks.engine.results import Result, result
-from checks.engine.schedule import Schedule
-from checks.engine.submit import Submitter
-from checks.engine.submit_command import SubmitCommand
-from checks.engine.warm import WarmServer
+from checks.engine.serve.command_file import CommandFile
+from checks.engine.serve.outlets import Outlets, internal
+from checks.engine.serve.perfdata_spool import PerfdataSpool
+from checks.engine.serve.submit import Submitter
+from checks.engine.serve.submit_command import SubmitCommand
+from checks.engine.serve.warm import WarmServer
 from checks.output import clean_text, perfdata
 from checks.plugin import COUNTER, Measure
 from graphios import notify
@@ -51,7 +51,7 @@ class Resident:
     """One engine, from its start to its end."""
 
     def __init__(self, opts: argparse.Namespace, listening: socket.socket | None) -> None:
-        """`opts`: of checks.engine.serve; `listening`: where warm checks are asked for."""
+        """`opts`: of checks.engine.serve.command; `listening`: where warm checks are asked for."""
         self._opts, self._listening = opts, listening
         self._commands = commands.Commands(opts.paths)
         self._reading = commands.Reading({}, [])

@@ -2,7 +2,7 @@
 
 Warm checks are forked from it, everything else is spawned by it. Each child leads a process group of its own; when the leader ends, what is
 left of the group is killed before the leader is reaped, so that its number can't belong to another yet. When the engine is gone, so are all.
-Started by checks.engine.forks, with the control socket as standard input.
+Started by checks.engine.forks.client, with the control socket as standard input.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from array import array
 from collections import deque
 from typing import NamedTuple
 
-from checks.engine import forked, kinship, spawned
-from checks.engine.fork_wire import (
+from checks.engine.forks import forked, kinship, spawned
+from checks.engine.forks.learner import Learner
+from checks.engine.forks.wire import (
     EXIT,
     EXITED,
     FAILED,
@@ -37,7 +38,6 @@ from checks.engine.fork_wire import (
     Message,
     pack,
 )
-from checks.engine.learner import Learner
 
 PROGRAM_SECONDS = 2.0
 """How long the kernel may look for a program before it counts as started."""

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from checks.engine import kinship
+from checks.engine.forks import kinship
 
 _SAYS = {
     "descriptors": "leaves something open",

@@ -10,10 +10,10 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-from checks.engine import kinship
-from checks.engine.fork_process import Child, Died, Exit, ForkProcess, NotStarted
+from checks.engine.forks import kinship
+from checks.engine.forks.fork_process import Child, Died, Exit, ForkProcess, NotStarted
+from checks.engine.forks.warmth import Signature, signature
 from checks.engine.jobs import Job
-from checks.engine.warmth import Signature, signature
 
 __all__ = ["Child", "Exit", "ForkServer", "NotStarted"]
 

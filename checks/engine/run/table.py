@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from checks.engine.results import OK, STATES, Result, severity
-from checks.engine.terminal import CUT, columns, cut, padded, printable
+from checks.engine.run.terminal import CUT, columns, cut, padded, printable
 
 _LONGEST = 1000
 """Characters of a text where no terminal's width bounds it."""

@@ -9,11 +9,11 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import NamedTuple, TextIO
 
-from checks.engine.forks import ForkServer, NotStarted
+from checks.engine.forks.client import ForkServer, NotStarted
 from checks.engine.jobs import CANCELLED, LOST, Job
 from checks.engine.pool import Pool
-from checks.engine.progress import EVERY, Progress
 from checks.engine.results import Result, result
+from checks.engine.run.progress import EVERY, Progress
 from checks.options import UsageError
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -14,8 +14,8 @@ from checks.engine.options import add_common, command_paths
 from checks.options import UsageError
 
 if TYPE_CHECKING:
-    from checks.engine.commands import Broken, Command, Reading
-    from checks.engine.round import Round
+    from checks.engine.commands.commands import Broken, Command, Reading
+    from checks.engine.run.round import Round
 
 _UNKNOWN = 3
 _EPILOG = """\
@@ -47,7 +47,8 @@ def main(opts: argparse.Namespace) -> tuple[int, str]:
 
 
 def _main(opts: argparse.Namespace) -> tuple[int, str]:
-    from checks.engine import commands, page, round
+    from checks.engine.commands import commands
+    from checks.engine.run import page, round
 
     paths = command_paths(opts)
     reading = commands.Commands(paths).read()
@@ -98,7 +99,7 @@ def _code(done: Round, broken: Sequence[Broken]) -> int:
 
 
 def _write_page(opts: argparse.Namespace, done: Round, broken: Sequence[Broken], chosen: Mapping[str, Command]) -> None:
-    from checks.engine import page
+    from checks.engine.run import page
 
     text = page.render(
         done.results,
@@ -113,7 +114,7 @@ def _write_page(opts: argparse.Namespace, done: Round, broken: Sequence[Broken],
 
 def _text(done: Round, broken: Sequence[Broken], quiet: bool) -> str:
     """Return the table, what is broken, and the summary."""
-    from checks.engine import table, terminal
+    from checks.engine.run import table, terminal
 
     out = sys.stdout
     encoding = terminal.encoding_of(out)
@@ -129,6 +130,6 @@ def _text(done: Round, broken: Sequence[Broken], quiet: bool) -> str:
 
 
 def _json(done: Round, reading: Reading, chosen: Mapping[str, Command], code: int) -> str:
-    from checks.engine import document
+    from checks.engine.run import document
 
     return document.render(done, reading, chosen, code)

@@ -21,10 +21,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from checks.engine.commands import Command, Reading
+from checks.engine.commands.commands import Command, Reading
 from checks.engine.results import STATES, Result
-from checks.engine.round import Round
-from checks.engine.table import worst_first
+from checks.engine.run.round import Round
+from checks.engine.run.table import worst_first
 from checks.version import VERSION
 
 

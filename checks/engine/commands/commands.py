@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from checks.engine import nrpe_lines
-from checks.engine.catalog import can_be_warm, entry_for
+from checks.engine.commands import nrpe_lines
+from checks.engine.commands.catalog import can_be_warm, entry_for
 from checks.engine.jobs import OUTPUT_LIMIT, Job
 from checks.output import clean_text
 

@@ -8,13 +8,14 @@ import logging
 import os
 import time
 
-from checks.engine import page, perfdata_spool, submit
-from checks.engine.commands import Reading
+from checks.engine.commands.commands import Reading
 from checks.engine.figures import FIGURES_NAME
-from checks.engine.hand_on import bad_name, hand_on
-from checks.engine.perfdata_spool import PerfdataSpool
 from checks.engine.results import OK, STATES, WARNING, Result
-from checks.engine.submit import Submitter
+from checks.engine.run import page
+from checks.engine.serve import perfdata_spool, submit
+from checks.engine.serve.hand_on import bad_name, hand_on
+from checks.engine.serve.perfdata_spool import PerfdataSpool
+from checks.engine.serve.submit import Submitter
 from checks.output import clean_text, perfdata
 from checks.plugin import COUNTER, Measure
 

@@ -9,9 +9,9 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from checks.engine import forked, guard, kinship
-from checks.engine.fork_wire import LEARNED, LOADING, READY, TRYING
-from checks.engine.warmth import Memory, Warmth
+from checks.engine.forks import forked, guard, kinship
+from checks.engine.forks.warmth import Memory, Warmth
+from checks.engine.forks.wire import LEARNED, LOADING, READY, TRYING
 
 FOREIGN_SECONDS = 1.0
 """How long the engine waits at the start for entries that are not ours; what takes longer is loaded meanwhile."""

@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from checks.engine.commands import Command
+from checks.engine.commands.commands import Command
 
 FIRST_RUNS = 60.0
 """Seconds over which first runs are spread, at most."""

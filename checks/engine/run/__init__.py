@@ -1,0 +1,1 @@
+"""`testbed-checks run`: everything once, and what it shows."""

@@ -1,0 +1,1 @@
+"""`testbed-checks serve`: the resident engine, warm checks for NRPE, and results handed on."""
