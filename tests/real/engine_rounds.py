@@ -15,6 +15,7 @@ import re
 import sys
 from pathlib import Path
 
+from checks.engine import pool as pool_room
 from checks.engine.forks.client import ForkServer
 from checks.engine.jobs import Job
 from checks.engine.pool import Pool
@@ -38,6 +39,9 @@ BAD = {
     "crash_silent": "printed nothing",
 }
 GOOD = 85
+WELL = "echo 'OK - well | value=1'"
+# So that a thousand rounds take minutes: those that hang do nothing but wait.
+pool_room.PATIENCE = 0.25
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 
 
@@ -49,10 +53,11 @@ def jobs(plugin: Path) -> list[tuple[Job, str]]:
         kind, expected, seconds = "well", r"OK - well \| value=1\n", 60.0
         if number % 6 == 5 and bad:
             kind, said = bad.pop()
-            expected, seconds = rf"UNKNOWN: [^\n]*{kind}[^\n]*({said})[^\n]*\n", 0.5
+            expected, seconds = rf"UNKNOWN: [^\n]*{kind}[^\n]*({said})[^\n]*\n", 0.25
             seconds = seconds if "no end" in said else 60.0
         entry = f"hostile_checks:{kind}" if number % 12 < 6 else ""
-        argv = (f"check_hostile_{kind}",) if entry else ("/usr/bin/python3", "-I", "-S", str(plugin), kind)
+        plain = ("/bin/sh", "-c", WELL) if kind == "well" else ("/usr/bin/python3", "-I", "-S", str(plugin), kind)
+        argv = (f"check_hostile_{kind}",) if entry else plain
         found.append((Job(f"{kind}-{number}", argv, entry, ENVIRONMENT, seconds=seconds), expected))
     return found
 

@@ -36,7 +36,6 @@ UNREADY = 20.0
 """Seconds without an executor after which the jobs go back to Nagios's own workers."""
 _LEAVING = 2.0
 _LOOK = 0.25
-_RESCUE, _RESCUE_AFTER = 120.0, 3.0
 _RETRY, _RETRY_LATER, _PATIENT_AFTER = 0.1, 1.0, 60.0
 
 
@@ -53,41 +52,9 @@ class Settings(NamedTuple):
     """The command line of the executor."""
     max_jobs: int = 2000
     stop_seconds: float = 75.0
+    """How long a stopped broker waits for what runs."""
     files: stranded.Files | None = None
     """Of Nagios: where it says which checks it waits for."""
-    """How long a stopped broker waits for what runs."""
-
-
-class _Rescue:
-    """Has Nagios check what a killed predecessor had not even read."""
-
-    def __init__(self, files: stranded.Files, before: float, known: set[tuple[bytes, bytes]]) -> None:
-        """What was due `before`, and is so in a status of Nagios that was written a while after that. `known`: what is run anyway.
-
-        In between Nagios's own workers run what becomes due; most of that is over by then, and the rest runs twice.
-        """
-        self._files, self._before, self._after, self._known = files, before, before + _RESCUE_AFTER, known
-        self._left: list[tuple[bytes, bytes]] | None = None
-
-    def done(self, settings: Settings) -> bool:
-        """Does what it can do now; whether that was all."""
-        if time.time() > self._after + _RESCUE:
-            return True
-        try:
-            if self._left is None:
-                if self._files.status.stat().st_mtime < self._after:
-                    return False
-                found = stranded.find(self._files, settings.plugins, self._before)
-                self._left = [whose for whose in found if whose not in self._known]
-                if self._left:
-                    log.warning(
-                        "Nagios waits for %d checks that got lost with the predecessor: run again", len(self._left)
-                    )
-            self._left = self._left[stranded.check_now(self._files, self._left) :] if self._left else []
-        except OSError as error:
-            log.warning("lost checks: %s: %s; tried again", error.filename, error.strerror)
-            return False
-        return not self._left
 
 
 def run_of(query_socket: Path) -> str:
@@ -120,7 +87,7 @@ class Broker:
         self._beat = (notify.watchdog_seconds() or 0.0) / 2
         self._beaten = 0.0
         self._look_again = 0.0
-        self._rescue: _Rescue | None = None
+        self._rescue: stranded.Rescue | None = None
         self._run = ""
 
     def stop(self, *_: object) -> None:
@@ -203,7 +170,7 @@ class Broker:
             if run != self._run:
                 self._run = run
                 self._journal.serves(run)
-            if self._rescue and self._rescue.done(self._settings):
+            if self._rescue and self._rescue.done(self._settings.plugins):
                 self._rescue = None
         for connection in self._connections.values():
             self._jobs.flush(connection)
@@ -315,7 +282,7 @@ class Broker:
         handed_in = gone = 0
         inherited: set[tuple[bytes, bytes]] = set()
         if run and killed == run and self._absent and self._settings.files:
-            self._rescue = _Rescue(self._settings.files, time.time(), inherited)
+            self._rescue = stranded.Rescue(self._settings.files, time.time(), inherited)
         for entry in list(self._journal.entries()):
             connection = names.get(entry.connection)
             age = time.time() - entry.received
