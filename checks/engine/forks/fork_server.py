@@ -273,6 +273,13 @@ class ForkServer:
             self._control.sendall(pack(kind, number, body))
 
 
+def _default_signals() -> None:
+    """What whoever started the engine ignores (SIGINT and SIGQUIT in the background, SIGHUP under nohup) is ignored by no child."""
+    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:  # these Python itself ignores
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def main() -> None:
     """Serve on the socket that is standard input."""
     if sys.argv[1:] != [PROTOCOL]:
@@ -285,6 +292,7 @@ def main() -> None:
     os.chdir("/")
     os.umask(0o022)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    _default_signals()
     gc.disable()
     incoming = Incoming()
     while not (said := incoming.feed(data := control.recv(65536))):
