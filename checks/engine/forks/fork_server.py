@@ -89,6 +89,7 @@ class ForkServer:
         kinship.adopt_orphans()
         self._poll.register(self._control, select.POLLIN)
         self._poll.register(self._wake, select.POLLIN)
+        self._learner.act()
         while os.getppid() == self._engine and not (self._retired and not kinship.children(os.getpid())):
             for descriptor, _ in self._poll.poll(self._patience()):
                 if descriptor == self._wake:
