@@ -354,6 +354,7 @@ def test_one_sick_vessel_costs_its_resources_only(node):
     assert "vessel.v4.cpu=0.02" in items(text)
 
 
+@pytest.mark.slow
 def test_resources_end_in_time():
     with NodeManager(poll=0.25) as node:
         code, text = ask(node, "--resources=v2,v3,v4,v5,v6,offcut", "-t", "1.2")

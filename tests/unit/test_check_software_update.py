@@ -251,6 +251,7 @@ def test_crit_a_site_that_nodes_can_not_use(check, updates, attributes, said):
     assert not set(figures(text)) - {"time.metainfo"}
 
 
+@pytest.mark.slow
 def test_crit_a_server_that_hangs(check, updates):
     updates.manner = "silent"
     code, text = check("-t", "1")
@@ -446,6 +447,7 @@ def test_ok_files_for_which_there_is_no_time_are_left_out_and_said(check, update
     assert f"time was up before {40 - checked:.0f} of the files" in text
 
 
+@pytest.mark.slow
 def test_ok_a_large_file_on_its_way_when_time_is_up_is_no_alarm(check, updates, monkeypatch):
     monkeypatch.setattr(site, "_ON_ITS_WAY", 1000)
     updates.files["large"] = bytes(3_000_000)

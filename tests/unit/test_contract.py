@@ -120,12 +120,12 @@ RECORDED: dict[str, list[list[str]]] = {
     ],
     "check_ipop_links": [
         ["--controller-json", f"{IPOP}/ipop-20.json", "--stale-critical", ""],
-        ["--tincan", "127.0.0.1:{tincan}"],
         [
             *("--controller-json", f"{IPOP}/visualizer.json", "--stale-critical=", "-w", "0.00001"),
             *("--require", "node-z", "--direct", ".*", "--age-warning", "node=~:-1", "--age-critical", "0.00001"),
             *("--offline-warning", "1"),
         ],
+        ["--tincan", "127.0.0.1:{tincan}"],
         [
             *("--controller-json", f"{IPOP}/ipop-hostile.json", "--stale-critical="),
             *("--no-data-severity", "critical"),

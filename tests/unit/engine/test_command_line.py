@@ -59,6 +59,7 @@ def test_a_line_without_a_program_has_no_words(line: str) -> None:
     assert parse(line).argv == ()
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(st.sampled_from("ab= '\"\\$`|&;<>()*?~#ö\t"), max_size=6), min_size=1, max_size=5))
 def test_quoted_words_come_out_as_they_went_in(words: list[str]) -> None:
     words = ["p", *words]

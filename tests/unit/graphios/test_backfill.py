@@ -195,6 +195,7 @@ def test_trouble_is_tried_again_with_the_same_batch(site, run, receiver):
     assert "takes data again" in err
 
 
+@pytest.mark.slow
 def test_what_the_receiver_never_takes_is_a_reject(site, run, receiver):
     (site / "archive" / "a").write_text("".join(line(START + n, f"m{n}") for n in range(9)))
 
@@ -220,6 +221,7 @@ def test_what_the_receiver_never_takes_is_a_reject(site, run, receiver):
     assert "1 rejected" in out
 
 
+@pytest.mark.slow
 def test_an_interrupted_one_goes_on_where_it_was(site, run, receiver):
     (site / "archive" / "a").write_text("".join(line(START + n, f"m{n}") for n in range(200)))
     (site / "archive" / "b").write_text("".join(line(START + 1000 + n, f"n{n}") for n in range(200)))

@@ -95,6 +95,7 @@ def test_drops_are_counted_once_named_and_sent_again(
     assert "MAX_CREATES_PER_MINUTE" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_carbon_that_goes_on_dropping_does_not_cause_endless_replays(web: Web) -> None:
     reader = DroppedCreates(settings(f"http://127.0.0.1:{web.server_port}"), interval=0.05)
     second = int(time.time())

@@ -193,6 +193,7 @@ def test_the_next_server_takes_over_and_keeps_the_work() -> None:
             }
 
 
+@pytest.mark.slow
 def test_all_servers_are_tried_and_each_is_named_with_its_reason() -> None:
     with (
         peer(close_at_once) as hasty,

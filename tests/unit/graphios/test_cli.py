@@ -216,6 +216,7 @@ def test_a_signal_ends_it_cleanly_while_carbon_hangs(site: Site, number: int) ->
     assert path.exists()
 
 
+@pytest.mark.slow
 def test_carbon_down_then_up_delivers_without_help(site: Site) -> None:
     site.write("service-perfdata.1", service_line("a=1"))
     port = closed_port()

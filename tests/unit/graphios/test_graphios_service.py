@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from checks.configuration import nagios
 from checks.configuration.settings import DEFAULTS
 
@@ -29,6 +31,7 @@ def test_it_is_an_ordinary_user_who_can_write_its_own_directories_only() -> None
     assert (unit["CapabilityBoundingSet"], unit["NoNewPrivileges"]) == ("", "yes")
 
 
+@pytest.mark.slow
 def test_systemd_is_told_when_it_is_ready_reloads_and_ends(tmp_path: Path) -> None:
     unit = service()
     assert (unit["Type"], unit["NotifyAccess"], unit["ExecReload"]) == ("notify", "main", "/bin/kill -HUP $MAINPID")

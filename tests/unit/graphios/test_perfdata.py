@@ -237,6 +237,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", HOSTILE, ids=[text[:6] for text in HOSTILE])
 def test_no_text_makes_the_work_grow_faster_than_its_length(text: str) -> None:
     pieces = list(perfdata.stream(text.encode()))

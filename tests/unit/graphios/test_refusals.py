@@ -117,6 +117,7 @@ def test_a_poisoned_file_is_set_aside_and_the_others_go_on(place: Place) -> None
     assert "web01.load.poison 2 " in place.settings.reject_file.read_text(encoding="ascii")
 
 
+@pytest.mark.slow
 def test_a_poisoned_file_that_is_alone_waits_for_company(place: Place) -> None:
     carbon = place.receiver()
     carbon.answer = lambda items: ClosedEarly("hung up") if any(".poison " in item for item in items) else None

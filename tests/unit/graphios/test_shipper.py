@@ -68,6 +68,7 @@ def test_a_file_is_there_until_its_last_batch_is_acknowledged(place: Place) -> N
     assert path.exists()
 
 
+@pytest.mark.slow
 def test_a_restart_goes_on_where_it_was(place: Place) -> None:
     carbon = place.receiver()
     carbon.forgets = False

@@ -102,6 +102,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(json_values)
 def test_whatever_stands_in_statistics_pairs_are_told_apart(stats):
     found, _ = candidates.pairs(stats)

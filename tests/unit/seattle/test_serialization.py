@@ -148,6 +148,7 @@ def test_what_is_no_value_is_malformed(data):
     assert len(str(caught.value)) < 250
 
 
+@pytest.mark.slow
 @settings(max_examples=EXAMPLES)
 @given(st.binary(max_size=300) | st.text("LTsfDSINBFC0123456789:.-ej", max_size=60).map(str.encode))
 @example(b"T3:SOK3:L0:0:")
