@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import socket
-import sys
-import time
 from pathlib import Path
 
 from checks.engine import options
+from checks.engine.log import log, to_stderr
 from checks.engine.serve import hand_on, local_socket
 from checks.options import UsageError
-
-log = logging.getLogger("testbed-checks")
 
 PREFIX = "testbed"
 """As in the configuration that is made for Nagios, so that metrics have the same names whichever way they come."""
@@ -59,7 +55,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def main(opts: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT. Exit code 0 then; 3 where it can't begin."""
     _verify(opts)
-    _log_to_stderr()
+    to_stderr()
     try:
         listening, own = _listening(opts.socket)
     except local_socket.SocketError as error:
@@ -109,13 +105,3 @@ def _listening(given: str | None) -> tuple[socket.socket | None, Path | None]:
             raise
         log.warning("no check runs warm: %s", error)
         return None, None
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
-    logging.raiseExceptions = False  # a closed standard error must not become a traceback
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)

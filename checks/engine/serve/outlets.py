@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import time
 
 from checks.engine.commands.commands import Reading
 from checks.engine.figures import FIGURES_NAME
+from checks.engine.log import log
 from checks.engine.results import OK, STATES, WARNING, Result
 from checks.engine.run import page
 from checks.engine.serve import perfdata_spool, submit
@@ -18,8 +18,6 @@ from checks.engine.serve.perfdata_spool import PerfdataSpool
 from checks.engine.serve.submit import Submitter
 from checks.output import clean_text, perfdata
 from checks.plugin import COUNTER, Measure
-
-log = logging.getLogger("testbed-checks")
 
 MEASURES = (Measure("handed_on.incomplete", "c", COUNTER, "results of which not all, or nothing, could be handed on"),)
 _UNITS = {measure.label: measure.unit for measure in (*MEASURES, *submit.MEASURES, *perfdata_spool.MEASURES)}

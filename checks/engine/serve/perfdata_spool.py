@@ -5,15 +5,13 @@ While nothing can be written, a full disk for example, lines wait in memory, up 
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import deque
 from pathlib import Path
 
+from checks.engine.log import log
 from checks.plugin import COUNTER, GAUGE, Measure
 from graphios import spool_writer
-
-log = logging.getLogger("testbed-checks")
 
 MEASURES = (
     Measure("spool.waiting", "B", GAUGE, "perfdata that is not in the spool yet"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
 import os
 import signal
 import socket
@@ -16,6 +15,7 @@ from checks.engine.commands import catalog, commands
 from checks.engine.commands.schedule import Schedule
 from checks.engine.forks.client import ForkServer, NotStarted
 from checks.engine.jobs import CANCELLED, LOST
+from checks.engine.log import log
 from checks.engine.pool import Pool
 from checks.engine.results import Result, result
 from checks.engine.serve.command_file import CommandFile
@@ -27,8 +27,6 @@ from checks.engine.serve.warm import WarmServer
 from checks.output import clean_text, perfdata
 from checks.plugin import COUNTER, Measure
 from graphios import notify
-
-log = logging.getLogger("testbed-checks")
 
 MEASURES = (
     Measure("warm.served", "c", COUNTER, "checks of NRPE that ran warm"),

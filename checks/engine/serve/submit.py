@@ -8,14 +8,12 @@ What can't be handed on before the check's next result is replaced by that, coun
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from checks.engine.log import log
 from checks.plugin import COUNTER, GAUGE, Measure
-
-log = logging.getLogger("testbed-checks")
 
 MEASURES = (
     Measure("submit.waiting", "", GAUGE, "results that were not handed on yet"),

@@ -12,7 +12,6 @@ It is small so that it hardly ever dies; what may die, runs in the executor. No 
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import select
 import signal
@@ -20,6 +19,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from checks.engine.log import log
 from checks.engine.worker import kept, macros, stranded
 from checks.engine.worker.executor_process import Died, Executor
 from checks.engine.worker.held import Jobs
@@ -27,8 +27,6 @@ from checks.engine.worker.journal import Journal
 from checks.engine.worker.messages import CHECK
 from checks.engine.worker.query_handler import Connection, Gone, Refused
 from graphios import notify
-
-log = logging.getLogger("testbed-checks")
 
 FORGOTTEN = 600.0
 """Seconds after a job's timeout when Nagios gives it up and schedules the check anew by itself (nagioscore, base/checks.c)."""

@@ -7,15 +7,13 @@ enable_environment_macros=1. While no worker runs, Nagios's own run everything.
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
-import time
 from pathlib import Path
 
+from checks.engine.log import to_stderr
 from checks.options import UsageError, telling
 
-log = logging.getLogger("testbed-checks")
 _NAGIOS_CFG = Path("/etc/nagios4/nagios.cfg")
 _SPOOL = Path("/var/spool/graphios")
 
@@ -102,7 +100,7 @@ def main(opts: argparse.Namespace) -> int:
     usable(opts.spool)
     # A name given twice would get each job of that plugin by two connections.
     plugins = tuple(dict.fromkeys(opts.plugin or ["check_nrpe"]))
-    _log_to_stderr()
+    to_stderr()
     try:
         broker = Broker(
             Settings(
@@ -146,13 +144,3 @@ def _executor(opts: argparse.Namespace) -> tuple[str, ...]:
     if opts.parallel:
         argv += ["--parallel", str(opts.parallel)]
     return tuple(argv)
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
-    logging.raiseExceptions = False  # a closed standard error must not become a traceback
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)

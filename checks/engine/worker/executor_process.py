@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import socket
@@ -11,9 +10,8 @@ import subprocess
 import time
 from collections.abc import Sequence
 
+from checks.engine.log import log
 from checks.engine.worker.messages import Answer, BadFrame, Decoder, Message, Ready, encode
-
-log = logging.getLogger("testbed-checks")
 
 # What systemd says to the broker alone.
 _NOT_ITS_OWN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from checks.engine.log import log
 from checks.engine.worker import macros
 from checks.engine.worker.executor_process import Executor
 from checks.engine.worker.hand_in import Unnamed, hand_in
@@ -15,8 +15,6 @@ from checks.engine.worker.journal import Entry, Journal
 from checks.engine.worker.messages import CHECK, Answer, Cancel, Work
 from checks.engine.worker.query_handler import Connection, Gone, Handed, result
 from checks.engine.worker.spooler import Spooler
-
-log = logging.getLogger("testbed-checks")
 
 OVERDUE = 30.0
 """Seconds after a job's own timeout in which the executor has to answer, or it counts as hung."""

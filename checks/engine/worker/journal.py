@@ -8,15 +8,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from checks.engine.log import log
 from checks.engine.worker.messages import Answer, BadFrame, Work, decode, encode
 
-log = logging.getLogger("testbed-checks")
 _PREFIX = "job."
 
 

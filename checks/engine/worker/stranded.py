@@ -7,7 +7,6 @@ Formats: status.dat and objects.cache of Nagios Core 4, and its external command
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import re
 import select
@@ -17,7 +16,8 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-log = logging.getLogger("testbed-checks")
+from checks.engine.log import log
+
 _RESCUE, _RESCUE_AFTER = 120.0, 3.0
 _LONGEST = 256 * 1024 * 1024
 _COMMAND = re.compile(rb"^define command \{\n\tcommand_name\t(.*)\n\tcommand_line\t(.*)$", re.MULTILINE)
