@@ -16,11 +16,11 @@ REGEX=RANGE the most specific holds, in whatever order they are given: -w 90 -w 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
 from checks.disk.choice import choose
-from checks.disk.mounts import Mount, parse_fstab, parse_mountinfo, turned_read_only, visible
+from checks.disk.mounts import Mount, in_memory, parse_fstab, parse_mountinfo, turned_read_only, visible
 from checks.disk.usage import Answer, Trouble, Usage, ask
 from checks.output import clean_name, label_part, perfdata
 from checks.plugin import (
@@ -109,7 +109,7 @@ class Disks(Resource):
         opts = self.opts
         mounts = read_mounts(opts.proc)
         choice = choose(visible(mounts), opts)
-        self.answers = self._ask(choice.mounts)
+        self.answers = self._ask(choice.mounts, in_memory(mounts))
         self.usages = [(mount, found) for mount, found in self.answers if isinstance(found, Usage)]
         self.usages.sort(key=lambda entry: -round(entry[1].used_percent, 1))
         # The headline of a problem is the problem itself where there is nothing else to say.
@@ -173,13 +173,17 @@ class Disks(Resource):
             for mount, usage in self.usages
         ] + self.remarks
 
-    def _ask(self, mounts: Sequence[Mount]) -> list[tuple[Mount, Answer]]:
-        """Return what the mounts answer, without those that vanished meanwhile, have no size, or are too small."""
+    def _ask(self, mounts: Sequence[Mount], quick: Container[int]) -> list[tuple[Mount, Answer]]:
+        """Return what the mounts answer, without those that vanished meanwhile, have no size, or are too small.
+
+        `quick`: numbers of those that need no child to be asked.
+        """
         if not mounts:
             return []
         seconds = min(self.opts.mount_timeout, 0.6 * self.opts.timeout)
+        here = {mount.path for mount in mounts if mount.number in quick}
         with stage("asking the mounted file systems"):
-            found = ask([(mount.device_number, mount.path) for mount in mounts], seconds)
+            found = ask([(mount.device_number, mount.path) for mount in mounts], seconds, here)
         still = {(mount.number, mount.path) for mount in visible(read_mounts(self.opts.proc))}
         answers: list[tuple[Mount, Answer]] = []
         for mount in mounts:

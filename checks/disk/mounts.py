@@ -14,6 +14,10 @@ from checks.deadline import BadInput
 
 # Their file systems can only be read: full and read-only by nature.
 IMAGES = frozenset({"cramfs", "erofs", "iso9660", "romfs", "squashfs", "udf"})
+# statfs(2) on these reads what the kernel has in memory. Any other may ask a server, a daemon or a device that is gone.
+_IN_MEMORY = frozenset({"ext2", "ext3", "ext4", "tmpfs"})
+# On the way to one of them nothing else is asked either.
+_ON_THE_WAY = _IN_MEMORY | {"devtmpfs", "sysfs"}
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
 
 
@@ -86,6 +90,21 @@ def visible(mounts: Iterable[Mount]) -> list[Mount]:
 
     top = [mount for mount in by_number.values() if (mount.number, mount.path) not in taken and is_reached(mount)]
     return list({mount.path: mount for mount in top}.values())
+
+
+def in_memory(mounts: Iterable[Mount]) -> set[int]:
+    """Return the numbers of the mounts that can be asked for their size without any danger of waiting; `mounts` are all there are."""
+    by_number = {mount.number: mount for mount in mounts}
+
+    def quick(mount: Mount) -> bool:
+        here, steps = mount, len(by_number)
+        while (parent := by_number.get(here.parent)) and parent is not here and steps:
+            if parent.type not in _ON_THE_WAY:
+                return False
+            here, steps = parent, steps - 1
+        return True
+
+    return {mount.number for mount in by_number.values() if mount.type in _IN_MEMORY and quick(mount)}
 
 
 def parse_fstab(data: bytes) -> dict[str, frozenset[str]]:

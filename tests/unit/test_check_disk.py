@@ -16,7 +16,7 @@ from checks import check_disk
 from checks.check_disk import CHECK, human, mount_label
 from checks.deadline import BadInput
 from checks.disk import usage
-from checks.disk.mounts import Mount, parse_fstab, parse_mountinfo, turned_read_only, visible
+from checks.disk.mounts import Mount, in_memory, parse_fstab, parse_mountinfo, turned_read_only, visible
 from checks.disk.usage import Trouble, Usage, ask
 
 SERVER = Path(__file__).parent / "data" / "check_disk" / "server"
@@ -51,7 +51,7 @@ def answers(monkeypatch):
     monkeypatch.setattr(
         check_disk,
         "ask",
-        lambda mounts, _: {path: told.get(path, half_full(path)) for _, path in mounts if told.get(path, 1)},
+        lambda mounts, *_: {path: told.get(path, half_full(path)) for _, path in mounts if told.get(path, 1)},
     )
     return told
 
@@ -434,7 +434,7 @@ def test_a_child_that_is_killed_costs_what_it_had_not_asked(stand, monkeypatch):
 def test_a_mount_that_vanishes_after_the_listing_is_no_problem_and_gives_no_numbers(monkeypatch, tmp_path):
     tree = proc(tmp_path, "29 28 8:2 / /data rw - ext4 /dev/sda2 rw")
 
-    def vanish(wanted, _):
+    def vanish(wanted, *_):
         proc(tmp_path)
         return {path: half_full(path) for _, path in wanted}
 
@@ -445,13 +445,37 @@ def test_a_mount_that_vanishes_after_the_listing_is_no_problem_and_gives_no_numb
     assert "/data was unmounted meanwhile" in outcome.text
 
 
-def test_no_process_to_be_had_is_one_unknown_line(monkeypatch, tmp_path):
-    def refuse():
-        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+def refuse():
+    raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
+
+def test_what_the_kernel_has_in_memory_is_asked_without_another_process(monkeypatch, tmp_path):
+    monkeypatch.setattr(os, "fork", refuse)
+    outcome = CHECK.run(
+        [*proc(tmp_path, "29 28 0:5 / /dev rw - devtmpfs dev rw", "30 29 0:6 / /dev/shm rw - tmpfs shm rw")]
+    )
+    assert outcome.text.startswith("DISK OK - ")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["29 28 0:40 / /srv rw - nfs4 server:/srv rw"],
+        ["29 28 0:40 / /srv rw - fuse.sshfs sshfs rw"],
+        # Its own numbers are in memory, and the way to it leads over a server.
+        ["29 28 0:40 / /srv rw - nfs4 server:/srv rw", "30 29 8:9 / /srv/local rw - ext4 /dev/sdb1 rw"],
+        ["29 28 0:40 / /srv rw - autofs auto rw", "30 29 8:9 / /srv/local rw - ext4 /dev/sdb1 rw"],
+    ],
+)
+def test_what_may_keep_one_waiting_is_not_asked_here(lines):
+    numbers = in_memory(parse_mountinfo("\n".join(["28 1 8:1 / / rw - ext4 /dev/sda1 rw", *lines]).encode()))
+    assert numbers == {28}
+
+
+def test_no_process_to_be_had_is_one_unknown_line(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "fork", refuse)
     before = open_descriptors()
-    outcome = CHECK.run(proc(tmp_path))
+    outcome = CHECK.run(proc(tmp_path, "29 28 8:2 / /data rw - xfs /dev/sda2 rw"))
     assert outcome == (3, "DISK UNKNOWN - asking the mounted file systems: Resource temporarily unavailable\n")
     assert open_descriptors() == before
 
