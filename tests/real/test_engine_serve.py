@@ -376,6 +376,7 @@ def test_the_socket_that_systemd_made(engine: Resident) -> None:
         text=True,
         timeout=60,
         check=False,
+        cwd="/",
         env=environment,
         user=user,
         group=group,

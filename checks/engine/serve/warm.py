@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import struct
 from collections import Counter
@@ -219,6 +220,9 @@ def _job(request: bytes) -> Job:
         raise Refused("a request that can't be read") from None
     if not (0 <= umask <= 0o777 and len(words) == count > 0 and directory.startswith("/")):
         raise Refused("a request that can't be read")
+    # Who is in a directory may stay there without the right to enter it again; a cold check does.
+    if directory != "/" and not os.access(directory, os.X_OK):
+        raise Refused("in a directory that can't be entered")
     path = PurePosixPath(directory, launcher)
     entry = catalog.entry_for(str(path))
     if not entry:

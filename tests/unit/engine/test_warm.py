@@ -174,6 +174,7 @@ def test_a_death_by_signal_is_told_and_other_ends_are_not(site: Site) -> None:
         (request(umask=b"999"), "can't be read"),
         (request(umask=b"x"), "can't be read"),
         (request(directory=b"srv"), "can't be read"),
+        (request(directory=b"/nowhere/at/all"), "can't be entered"),
         (request(environment=(b"NO EQUALS SIGN",)), "can't be read"),
         (request(launcher=b"/usr/lib/nagios/plugins/check_thing"), "no check of this installation"),
         (request(launcher=b"/opt/bin/check_other"), "no check of this installation"),
