@@ -229,7 +229,9 @@ def test_a_hundred_checks_round_after_round_leave_nothing_in_the_engine(site: Si
         # It goes up and down by what floods; what each run left behind would only go up.
         memory = [one["memory"][process] for one in seen[len(seen) // 10 :]]
         third = len(memory) // 3
-        assert min(memory[-third:]) < min(memory[:third]) + (4 << 20)
+        # It finds its size over some dozens of rounds; keeping what one round floods would be 20 MB in the few of bin/test.
+        room = 4 if rounds >= 100 else 16
+        assert min(memory[-third:]) < min(memory[:third]) + (room << 20)
     wait_until(lambda: not site.left(), 30, "nothing is left of the rounds")
 
 
