@@ -268,14 +268,16 @@ class ForkProcess:
 
     def _sweep(self, times: int) -> None:
         """Kill and reap what it left, which is ours now: all that is in its session."""
-        left = False
+        found = False
         for pid in kinship.children(os.getpid()):
             with contextlib.suppress(OSError):
                 if os.getsid(pid) == self.pid:
+                    # What it had itself becomes ours only when it is gone: so look again.
+                    found = True
                     kinship.kill_below(pid)
                     os.kill(pid, signal.SIGKILL)
-                    left = os.waitpid(pid, os.WNOHANG)[0] == 0 or left
-        if left and times:
+                    os.waitpid(pid, os.WNOHANG)
+        if found and times:
             self.loop.call_later(_SWEEP_EACH, self._sweep, times - 1)
 
     def _last_words(self) -> str:
