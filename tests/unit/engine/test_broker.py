@@ -209,10 +209,10 @@ def test_nagios_restarts_and_is_served_again_without_its_old_jobs(site: Site) ->
 def test_a_stopped_broker_leaves_nothing_undone(site: Site) -> None:
     site.start()
     worker = site.nagios.worker()
+    os.mkfifo(site.root / "gate")
     worker.hand(
         0, "read x < gate; echo 'WARNING: a|b=1'; echo SPOOL a; exit 1".replace("gate", str(site.root / "gate"))
     )
-    os.mkfifo(site.root / "gate")
     worker.hand(1, "mute", service="handler", kind=5)
     wait_for(lambda: len(site.given()) == 2)
     assert site.broker
