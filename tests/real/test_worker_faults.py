@@ -93,7 +93,8 @@ def test_what_a_killed_broker_had_not_even_read_is_checked_again(site: WorkerSit
 
     def all_due() -> bool:
         due = [int(fields["next_check"]) for (_, service), fields in site.nagios.status().items() if service]
-        return max(due) < time.time() - 1
+        # Long enough that Nagios, on a busy machine as well, has handed them over.
+        return max(due) < time.time() - 3
 
     wait_until(all_due, PATIENCE, "Nagios waits for every check")
     worker.kill()
