@@ -289,10 +289,15 @@ def _fill_standard_descriptors() -> None:
             os.open(os.devnull, os.O_RDONLY)  # so that writing fails, and the exit code says that nobody got the text
 
 
-def _internal(error: Exception) -> str:
-    """Name an error nobody foresaw, with the place in our code: a line that can be reported."""
+def raised_at(error: BaseException) -> str:
+    """Return file and line where it was raised; "" where that is not known."""
     trace, place = error.__traceback__, ""
     while trace:
         place = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"
         trace = trace.tb_next
-    return f"internal error, please report it: {type(error).__name__}: {str(error)[:200]} (in {place})"
+    return place
+
+
+def _internal(error: Exception) -> str:
+    """Name an error nobody foresaw, with the place in our code: a line that can be reported."""
+    return f"internal error, please report it: {type(error).__name__}: {str(error)[:200]} (in {raised_at(error)})"

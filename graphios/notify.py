@@ -51,7 +51,17 @@ def _status(text: str) -> str:
     return "STATUS=" + " ".join(text.split())
 
 
-def _send(*lines: str) -> None:
+def keep(name: str, descriptor: int) -> None:
+    """Give a descriptor to systemd, under a name without a colon: it outlives this process (sd_pid_notify_with_fds(3))."""
+    _send("FDSTORE=1", f"FDNAME={name}", descriptors=(descriptor,))
+
+
+def forget(name: str) -> None:
+    """Have systemd close what keep() gave it."""
+    _send("FDSTOREREMOVE=1", f"FDNAME={name}")
+
+
+def _send(*lines: str, descriptors: tuple[int, ...] = ()) -> None:
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path.startswith(("/", "@")):
         return
@@ -61,4 +71,4 @@ def _send(*lines: str) -> None:
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
         sender.settimeout(1)
         sender.connect(address)
-        sender.send(message)
+        socket.send_fds(sender, [message], descriptors) if descriptors else sender.send(message)

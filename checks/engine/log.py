@@ -6,6 +6,8 @@ import logging
 import sys
 import time
 
+from checks.output import clean_text
+
 log = logging.getLogger("testbed-checks")
 
 
@@ -18,3 +20,8 @@ def to_stderr() -> None:
     logging.raiseExceptions = False  # a closed standard error must not become a traceback
     log.addHandler(handler)
     log.setLevel(logging.INFO)
+
+
+def internal(error: BaseException) -> str:
+    """Return one line about a mistake of ours."""
+    return f"internal error, please report it: {type(error).__name__}: {clean_text(str(error))[:200]}"

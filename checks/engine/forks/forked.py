@@ -21,6 +21,7 @@ from typing import NoReturn
 from checks.engine.forks import kinship
 from checks.engine.forks.warmth import function
 from checks.engine.forks.wire import Launch
+from checks.plugin import raised_at
 
 EVERY = 2**31 - 1
 """The end of all descriptor numbers."""
@@ -123,15 +124,11 @@ def _code(value: object) -> int:
 
 def _crash(error: BaseException) -> str:
     """Return, for an error that the check let through, its type and where it was raised."""
-    trace, place = error.__traceback__, ""
-    while trace:
-        place = f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}"
-        trace = trace.tb_next
     try:
         text = str(error)[:200]
     except Exception:
         text = ""
-    return f"{type(error).__name__}{': ' + text if text else ''} (in {place})"
+    return f"{type(error).__name__}{': ' + text if text else ''} (in {raised_at(error)})"
 
 
 def _end_unknown(text: str) -> NoReturn:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import errno
 import os
 import select
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from checks.engine import command_pipe
 from checks.engine.serve.submit import Handed, Report
 
 LONGEST_LINE = select.PIPE_BUF
@@ -29,15 +29,10 @@ class CommandFile:
         """Write as many as it takes now; never blocks."""
         taken = 0
         try:
-            pipe = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-            try:
-                if not stat.S_ISFIFO(os.fstat(pipe).st_mode):
-                    return Handed(0, f"{self._path}: no named pipe")
+            with command_pipe.opened(self._path) as pipe:
                 for report in reports:
                     os.write(pipe, line(self._host, report))
                     taken += 1
-            finally:
-                os.close(pipe)
         except OSError as error:
             return Handed(taken, f"{self._path}: {_reason(error)}")
         return Handed(taken)

@@ -21,8 +21,6 @@ _OVERHEAD = 60
 _LONGEST_TEXT = 3500
 _MOST_IN_A_NAME = 255
 _IN_ANOTHER_SIZE = re.compile(r"_(all|\d+of\d+)$")
-# Among these are those of graphios.perfdata, of which nothing else is wanted here.
-_CUT_LENGTHS = range(4001, 8193)
 
 
 class HandedOn(NamedTuple):
@@ -65,7 +63,7 @@ def hand_on(result: Result, host: bytes, when: int, *, spool: bool, prefix: byte
             when,
             host,
             service,
-            _not_cut(output.perfdata),
+            plugin_output.not_cut(output.perfdata),
             STATES[result.code].encode(),
             service,
             b"",
@@ -104,9 +102,3 @@ def _output(raw: bytes) -> tuple[PluginOutput, str]:
         output.drop_last_item()
         return output, f"the last item, NRPE may have cut it at {len(raw)} bytes"
     return output, ""
-
-
-def _not_cut(perfdata: bytes) -> bytes:
-    """Return perfdata whose last value graphios takes for complete, whatever its length: a bare one counts as cut by Nagios at some."""
-    bare = b";" not in perfdata.rpartition(b"=")[2]
-    return perfdata + b";" if bare and len(perfdata) in _CUT_LENGTHS else perfdata

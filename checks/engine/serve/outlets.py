@@ -9,7 +9,7 @@ import time
 
 from checks.engine.commands.commands import Reading
 from checks.engine.figures import FIGURES_NAME
-from checks.engine.log import log
+from checks.engine.log import internal, log
 from checks.engine.results import OK, STATES, WARNING, Result
 from checks.engine.run import page
 from checks.engine.serve import perfdata_spool, submit
@@ -174,8 +174,3 @@ class Outlets:
         if text not in self._named and len(self._named) < 1000:
             self._named.add(text)
             log.warning("%s", text)
-
-
-def internal(error: BaseException) -> str:
-    """Return one line about a mistake of ours."""
-    return f"internal error, please report it: {type(error).__name__}: {clean_text(str(error))[:200]}"

@@ -15,11 +15,11 @@ from checks.engine.commands import catalog, commands
 from checks.engine.commands.schedule import Schedule
 from checks.engine.forks.client import ForkServer, NotStarted
 from checks.engine.jobs import CANCELLED, LOST
-from checks.engine.log import log
+from checks.engine.log import internal, log
 from checks.engine.pool import Pool
 from checks.engine.results import Result, result
 from checks.engine.serve.command_file import CommandFile
-from checks.engine.serve.outlets import Outlets, internal
+from checks.engine.serve.outlets import Outlets
 from checks.engine.serve.perfdata_spool import PerfdataSpool
 from checks.engine.serve.submit import Submitter
 from checks.engine.serve.submit_command import SubmitCommand

@@ -22,6 +22,7 @@ from typing import Protocol
 
 from checks.engine.commands import catalog
 from checks.engine.jobs import Ended, Job
+from checks.engine.log import internal
 from checks.engine.serve.peer import Elsewhere, compare, peer_of
 
 REQUEST_LIMIT = 1024 * 1024
@@ -33,7 +34,6 @@ _ANSWER_SECONDS = 10.0
 # The client waits half a second.
 _START_SECONDS = 0.3
 _ALIVE_SECONDS = 1.0
-_RENEW_SECONDS = 1.0
 # Different ones that are counted apart: some hold what a client said.
 _REASONS = 64
 _BACKLOG = 128
@@ -65,13 +65,12 @@ class WarmServer:
         log: Callable[[str], None] = lambda _: None,
         renew: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
-        """`log` is told each kind of refusal once; `renew` (ForkServer.renew_if_stale) is called before a run, at most once a second."""
+        """`log` is told each kind of refusal once; `renew` (ForkServer.renew_if_stale) is called before each run; it looks once a second at most."""
         self.served = 0
         """Checks that ran here and whose result was handed over."""
         self.refused: Counter[str] = Counter()
         """Why others did not, and how often."""
         self._pool, self._log, self._renew = pool, log, renew
-        self._renewed = float("-inf")
         self._listening: socket.socket | None = None
         self._clients: set[asyncio.Task[None]] = set()
         self._runs: set[asyncio.Task[Ended]] = set()
@@ -128,7 +127,8 @@ class WarmServer:
                 async with asyncio.timeout(_REQUEST_SECONDS):
                     request = await self._request(connection)
                 job = _job(request)
-                await self._renew_if_due()
+                if self._renew:
+                    await self._renew()
                 ended = await self._run(connection, job)
                 async with asyncio.timeout(_ANSWER_SECONDS):
                     await self._loop.sock_sendall(connection, _answer(ended))
@@ -142,7 +142,7 @@ class WarmServer:
             except OSError:
                 self._count("hung up")
             except Exception as error:
-                self._count(f"internal error, please report it: {type(error).__name__}: {str(error)[:200]}")
+                self._count(internal(error))
 
     def _count(self, why: str) -> None:
         if why not in self.refused and len(self.refused) >= _REASONS:
@@ -166,11 +166,6 @@ class WarmServer:
                 raise Refused("hung up")
             data += part
         return bytes(data)
-
-    async def _renew_if_due(self) -> None:
-        if self._renew and self._loop.time() >= self._renewed + _RENEW_SECONDS:
-            self._renewed = self._loop.time()
-            await self._renew()
 
     async def _run(self, connection: socket.socket, job: Job) -> Ended:
         """Run it and return its end. Raises Refused; then it is being ended, if it was started."""

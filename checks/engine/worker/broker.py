@@ -201,7 +201,7 @@ class Broker:
             return self._lost(connection)
         if connection.registered and not registered:
             log.info("Nagios hands over the jobs of %s", connection.plugin)
-            kept.keep(connection.name, connection.fileno())
+            notify.keep(connection.name, connection.fileno())
         run, leaving = run_of(self._settings.query_socket), connection in self._leaving
         for job in handed:
             if isinstance(job, str):
@@ -216,7 +216,7 @@ class Broker:
     def _lost(self, connection: Connection, retry: float = _RETRY) -> None:
         """Nagios has ended, or restarts: it does not wait for anything any more."""
         connection.close()
-        kept.forget(connection.name)
+        notify.forget(connection.name)
         if connection in self._leaving:
             self._leaving.remove(connection)
             return
@@ -271,7 +271,7 @@ class Broker:
                 (plugin for plugin in self._settings.plugins if name.endswith("-" + plugin.replace(":", "_"))), ""
             )
             if not plugin or plugin in self._connections or not name.startswith("nagios-"):
-                kept.forget(name)
+                notify.forget(name)
                 sock.close()
                 continue
             names[name] = self._connections[plugin] = Connection(sock, plugin, name, registered=True)
@@ -316,7 +316,7 @@ class Broker:
         for connection in list(self._connections.values()):
             self._jobs.flush(connection)
             connection.leave()
-            kept.forget(connection.name)
+            notify.forget(connection.name)
         self._leaving += self._connections.values()
         self._connections = {}
         self._jobs.leave()

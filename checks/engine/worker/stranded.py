@@ -10,12 +10,12 @@ import contextlib
 import os
 import re
 import select
-import stat
 import time
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from checks.engine import command_pipe
 from checks.engine.log import log
 
 _RESCUE, _RESCUE_AFTER = 120.0, 3.0
@@ -95,25 +95,19 @@ def find(files: Files, plugins: Collection[str], before: float) -> list[tuple[by
 
 def check_now(files: Files, stranded: Iterable[tuple[bytes, bytes]]) -> int:
     """Has Nagios check them; how many it has taken. Never waits. Raises OSError when there is no Nagios."""
-    pipe = os.open(files.commands, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     count = 0
-    try:
-        if not stat.S_ISFIFO(os.fstat(pipe).st_mode):
-            raise OSError(22, "no named pipe", str(files.commands))
-        with contextlib.suppress(BlockingIOError):
-            for host, service in stranded:
-                now = b"%d" % time.time()
-                words = (
-                    (b"SCHEDULE_FORCED_SVC_CHECK", host, service, now)
-                    if service
-                    else (b"SCHEDULE_FORCED_HOST_CHECK", host, now)
-                )
-                line = b"[%s] %s\n" % (now, b";".join(words))
-                if len(line) <= select.PIPE_BUF:
-                    os.write(pipe, line)
-                count += 1
-    finally:
-        os.close(pipe)
+    with command_pipe.opened(files.commands) as pipe, contextlib.suppress(BlockingIOError):
+        for host, service in stranded:
+            now = b"%d" % time.time()
+            words = (
+                (b"SCHEDULE_FORCED_SVC_CHECK", host, service, now)
+                if service
+                else (b"SCHEDULE_FORCED_HOST_CHECK", host, now)
+            )
+            line = b"[%s] %s\n" % (now, b";".join(words))
+            if len(line) <= select.PIPE_BUF:
+                os.write(pipe, line)
+            count += 1
     return count
 
 
